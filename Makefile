@@ -1,0 +1,80 @@
+# Every target sets itself up: Python 3.11 or newer, git and make are all it takes.
+# Another interpreter than python3: make PYTHON3=python3.12 test
+
+PYTHON3 ?= python3
+VENV    := .venv
+PYTHON  := $(VENV)/bin/python
+STAMP   := $(VENV)/.installed
+INSTALL := -m pip --quiet --disable-pip-version-check install
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test lint format docs contract constraints clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## create the environment in .venv (every other target does so when it is needed)
+
+demo: $(STAMP) ## start the example app, drive it with the official OpenAI SDK, print the transcript
+	@$(PYTHON) docs/examples/ask_docs_demo.py
+
+serve: $(STAMP) ## start the example app and leave it running
+	@$(PYTHON) docs/examples/ask_docs.py
+
+test: $(STAMP) ## run all tests with coverage (one file: make test ARGS=tests/test_config.py)
+	$(PYTHON) -m pytest --cov --cov-report=term $(ARGS)
+
+lint: $(STAMP) ## ruff check, ruff format --check, mypy --strict
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+format: $(STAMP) ## format the code and fix what can be fixed
+	$(PYTHON) -m ruff check --fix-only .
+	$(PYTHON) -m ruff format .
+
+docs: $(STAMP) ## build the documentation site in site/
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+
+contract: $(STAMP) ## regenerate the table of operations from the pinned OpenAI SDK
+	$(PYTHON) -m openai_middleware.contract.generate --write
+
+# Resolved for the oldest Python that is supported, whatever Python does it: every version found runs on newer ones too.
+constraints: ## rewrite constraints.txt with the newest versions that pyproject.toml allows
+	@$(check_python)
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	$(PYTHON3) -m venv "$$scratch/venv" && \
+	"$$scratch/venv/bin/python" $(INSTALL) --dry-run --ignore-installed --report "$$scratch/report.json" \
+		--target "$$scratch/none" --python-version 3.11.0 --only-binary :all: '.[dev]' && \
+	$(PYTHON3) -c "$$WRITE_CONSTRAINTS" "$$scratch/report.json" > "$$scratch/constraints.txt" && \
+	cp "$$scratch/constraints.txt" constraints.txt
+	@grep -c == constraints.txt | sed 's/$$/ packages pinned in constraints.txt/'
+
+define WRITE_CONSTRAINTS
+import json, sys
+packages = [package["metadata"] for package in json.load(open(sys.argv[1]))["install"]]
+pins = {f"{package['name']}=={package['version']}" for package in packages if package["name"] != "openai-middleware"}
+print("# The complete development environment. Written by: make constraints", *sorted(pins, key=str.lower), sep="\n")
+endef
+export WRITE_CONSTRAINTS
+
+clean: ## remove the environment, caches and everything that was built
+	rm -rf $(VENV) build dist site *.egg-info .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Without build isolation, so that the build backend is the pinned one too.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || { $(check_python); $(PYTHON3) -m venv --clear $(VENV); }
+	@echo "Installing what is needed into $(VENV); the first time this takes up to a minute ..."
+	@$(PYTHON) $(INSTALL) -c constraints.txt setuptools
+	@$(PYTHON) $(INSTALL) -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $@
+
+define check_python
+command -v $(PYTHON3) >/dev/null || { \
+	echo "$(PYTHON3) was not found. Install Python 3.11 or newer, or name one: make PYTHON3=python3.12 ..." >&2; exit 1; }; \
+$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo "$(PYTHON3) is $$($(PYTHON3) -V 2>&1); Python 3.11 or newer is needed. Name one: make PYTHON3=python3.12 ..." >&2; exit 1; }; \
+$(PYTHON3) -c 'import ensurepip, venv' 2>/dev/null || { \
+	echo "$(PYTHON3) cannot create virtual environments. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+endef

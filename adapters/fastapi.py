@@ -1,0 +1,80 @@
+"""FastAPI and Starlette: one call installs everything, and dependencies give a route its call."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Unpack
+
+from fastapi import Depends
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+
+from openai_middleware.asgi import OpenAIMiddleware
+from openai_middleware.call import CALL_KEY, OpenAICall
+from openai_middleware.contract import OpenAIEndpoint
+from openai_middleware.errors import OpenAIError
+from openai_middleware.frontend import Frontend, Options
+
+__all__ = ["openai_call", "openai_error_response", "openai_kwargs", "set_openai_frontend"]
+
+
+def set_openai_frontend(
+    app: Starlette,
+    endpoints: Iterable[OpenAIEndpoint | str] | None = None,
+    prefix: str | Iterable[str] | None = None,
+    **options: Unpack[Options],
+) -> None:
+    """Put the OpenAI API in front of a FastAPI or Starlette app.
+
+    Installs `OpenAIMiddleware`, and a handler that turns an `OpenAIError` raised in any route into its envelope.
+
+    Args:
+        app: The app; its middleware stack must not have been built, so call this before the first request.
+        endpoints: The groups of operations to serve; None is every supported group, an empty list none.
+        prefix: What the paths start with, such as `/v1`, or several of them.
+        options: See `openai_middleware.frontend.Options`.
+
+    Raises:
+        ConfigurationError: With every mistake in the arguments. `app.add_middleware` alone would raise it no earlier
+            than at the first request.
+    """
+    groups = None if endpoints is None else list(endpoints)
+    prefixes = prefix if prefix is None or isinstance(prefix, str) else list(prefix)
+    Frontend(groups, prefixes, **options)
+    app.add_middleware(OpenAIMiddleware, endpoints=groups, prefix=prefixes, **options)
+    app.add_exception_handler(OpenAIError, openai_error_response)
+
+
+async def openai_call(request: Request) -> OpenAICall:
+    """A dependency: the call that this request is.
+
+    Use it as `call: Annotated[OpenAICall, Depends(openai_call)]`.
+
+    Raises:
+        RuntimeError: The request reached the route without the middleware, or matched none of its endpoints.
+    """
+    call = request.scope.get(CALL_KEY)
+    if isinstance(call, OpenAICall):
+        return call
+    raise RuntimeError(
+        f"No OpenAI call in {request.method} {request.url.path}: either no OpenAIMiddleware stands in front of this "
+        "app (call set_openai_frontend(app, prefix=...) before the first request), or none of its endpoints matches "
+        "this path (is the prefix the same as in the route?)."
+    )
+
+
+async def openai_kwargs(call: Annotated[OpenAICall, Depends(openai_call)]) -> dict[str, Any]:
+    """A dependency: the call's keyword arguments alone.
+
+    Use it as `kwargs: Annotated[dict[str, Any], Depends(openai_kwargs)]`.
+    """
+    return call.kwargs
+
+
+async def openai_error_response(request: Request, error: Exception) -> Response:
+    """An exception handler: an `OpenAIError` as its envelope. Any other exception is raised again."""
+    if not isinstance(error, OpenAIError):
+        raise error
+    status, headers, body = error.response()
+    response = Response(body, status)
+    response.raw_headers = headers
+    return response

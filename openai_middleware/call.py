@@ -1,0 +1,60 @@
+"""The call: a request as the wrapped app's handler takes it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from openai_middleware.errors import BadRequestError
+
+# Where the call travels: in the ASGI scope and in the WSGI environ.
+CALL_KEY: Final = "openai_middleware.call"
+
+REQUEST_PATH: Final = "mlrun_request_path"
+REQUEST_METHOD: Final = "mlrun_request_method"
+
+
+class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
+    """One request of the OpenAI API, ready to be handled.
+
+    Attributes:
+        operation: The operation as the SDK names it, such as `chat.completions.create`; None on your own endpoints.
+        method: The HTTP method, in capitals.
+        path: The decoded path without the query, relative to where the app is mounted, prefix included.
+        body: The request body, unfiltered: decoded JSON; the text (bytes where it is not UTF-8) of a body that is no
+            JSON and that no mapping needed; None where it was empty, or is a multipart or octet-stream body that the
+            app reads itself.
+        kwargs: Body fields, query parameters, path parameters and, where switched on, `mlrun_request_path` and
+            `mlrun_request_method`, in this order.
+        path_params: The path parameters alone.
+        query_params: The query parameters alone.
+        body_params: The mapped body fields alone.
+    """
+
+    operation: str | None
+    method: str
+    path: str
+    body: Any
+    kwargs: dict[str, Any]
+    path_params: dict[str, str]
+    query_params: dict[str, Any]
+    body_params: dict[str, Any]
+
+
+def merge_params(
+    body_params: Mapping[str, Any], query_params: Mapping[str, Any], path_params: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The parameters of a request in one dict, in the order of the arguments.
+
+    Raises:
+        BadRequestError: A name stands in two of them.
+    """
+    kwargs = {**body_params, **query_params, **path_params}
+    if len(kwargs) < len(body_params) + len(query_params) + len(path_params):
+        sources = {"the body": body_params, "the query string": query_params, "the path": path_params}
+        for name in kwargs:
+            places = [place for place, params in sources.items() if name in params]
+            if len(places) > 1:
+                message = f"The parameter '{name}' was sent twice: in {' and in '.join(places)}."
+                raise BadRequestError(message, param=name, code="duplicate_parameter")
+    return kwargs

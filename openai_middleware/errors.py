@@ -1,0 +1,232 @@
+"""The errors of this package: those a client receives, and those a configuration earns.
+
+Raise one of the first kind in the wrapped app and the client's SDK raises its namesake, with the same message,
+`param`, `code` and `type`:
+
+    OpenAIError
+    ├── BadRequestError            400
+    ├── AuthenticationError        401
+    ├── PermissionDeniedError      403
+    ├── NotFoundError              404
+    ├── MethodNotAllowedError      405
+    ├── ConflictError              409
+    ├── RequestTooLargeError       413
+    ├── UnprocessableEntityError   422
+    ├── RateLimitError             429
+    └── InternalServerError        500
+    ConfigurationError (a ValueError, raised while the middleware is built)
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+
+import msgspec
+
+__all__ = [
+    "AuthenticationError",
+    "BadRequestError",
+    "ConfigurationError",
+    "ConfigurationMistake",
+    "ConflictError",
+    "InternalServerError",
+    "MethodNotAllowedError",
+    "NotFoundError",
+    "OpenAIError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "RequestTooLargeError",
+    "UnprocessableEntityError",
+]
+
+# The OpenAI SDK sends 408, 409, 429 and every 5xx again. Waiting can heal these; it cannot heal the others.
+_HEALED_BY_WAITING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+_HEALED_BY_WAITING |= {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+
+
+class OpenAIError(Exception):
+    """A failure that reaches the client as OpenAI's error envelope.
+
+    Args:
+        message: What went wrong, for the person who reads it. It is sent to the client.
+        param: The request field that is to blame, if one is.
+        code: A short machine-readable word, such as `"model_not_found"`. Anything but a non-empty string is dropped:
+            OpenAI never sends a number here.
+        type: The envelope's `type`; without it `invalid_request_error` for 4xx and `server_error` for 5xx.
+        status_code: The HTTP status, 400 to 599; without it the class's own.
+        headers: More response headers, such as `{"Retry-After": "20"}`.
+        should_retry: Whether the SDK should send the request again (its `x-should-retry` header). Without it, statuses
+            that the SDK retries although waiting cannot heal them (409, 500) are marked as not to be retried, and the
+            others are left to the SDK.
+
+    Raises:
+        ValueError: `status_code` is not an error status.
+    """
+
+    status_code: int = 500
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        type: str | None = None,  # the envelope's own word
+        status_code: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        should_retry: bool | None = None,
+    ) -> None:
+        super().__init__(message)
+        if status_code is not None:
+            self.status_code = int(status_code)
+        if not 400 <= self.status_code <= 599:
+            raise ValueError(f"An error needs a status from 400 to 599, not {self.status_code}.")
+        self.message = str(message)
+        self.param = param
+        self.code = code if isinstance(code, str) and code else None
+        self.type = type or ("server_error" if self.status_code >= 500 else "invalid_request_error")
+        self.headers = dict(headers or {})
+        if should_retry is None and self._is_retried_in_vain():
+            should_retry = False
+        self.should_retry = should_retry
+
+    def _is_retried_in_vain(self) -> bool:
+        retried = self.status_code >= 500 or self.status_code == HTTPStatus.CONFLICT
+        return retried and self.status_code not in _HEALED_BY_WAITING
+
+    @property
+    def detail(self) -> dict[str, str | None]:
+        """The inner object of the envelope: `message`, `type`, `param` and `code`."""
+        return {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+
+    def body(self) -> bytes:
+        """The error envelope as JSON bytes."""
+        try:
+            return msgspec.json.encode({"error": self.detail})
+        except UnicodeEncodeError:
+            # Lone surrogates, as undecodable file names and json.loads make them, have no UTF-8 form.
+            return msgspec.json.encode({"error": {k: v and _encodable(v) for k, v in self.detail.items()}})
+
+    def response(self) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """The whole answer: status, headers (lower-case names, Latin-1) and body."""
+        body = self.body()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        if self.should_retry is not None:
+            headers.append((b"x-should-retry", b"true" if self.should_retry else b"false"))
+        headers += [(_header_bytes(name.lower()), _header_bytes(value)) for name, value in self.headers.items()]
+        return self.status_code, headers, body
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _header_bytes(text: str) -> bytes:
+    return text.encode("latin-1", "replace")
+
+
+class BadRequestError(OpenAIError):
+    """400: the request is malformed or contradicts itself."""
+
+    status_code = 400
+
+
+class AuthenticationError(OpenAIError):
+    """401: nobody, or somebody unknown, asks."""
+
+    status_code = 401
+
+
+class PermissionDeniedError(OpenAIError):
+    """403: this may not be done."""
+
+    status_code = 403
+
+
+class NotFoundError(OpenAIError):
+    """404: there is no such thing."""
+
+    status_code = 404
+
+
+class MethodNotAllowedError(OpenAIError):
+    """405: the path exists, but not for this method. The SDK raises it as a plain `APIStatusError`."""
+
+    status_code = 405
+
+
+class ConflictError(OpenAIError):
+    """409: the request does not fit the state of the resource."""
+
+    status_code = 409
+
+
+class RequestTooLargeError(OpenAIError):
+    """413: the request body is larger than the server takes. The SDK raises it as a plain `APIStatusError`."""
+
+    status_code = 413
+
+
+class UnprocessableEntityError(OpenAIError):
+    """422: a mandatory field is missing."""
+
+    status_code = 422
+
+
+class RateLimitError(OpenAIError):
+    """429: too many requests. The SDK tries again, after `Retry-After` where the headers have it."""
+
+    status_code = 429
+
+
+class InternalServerError(OpenAIError):
+    """500, or the 5xx status given: the server failed."""
+
+    status_code = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationMistake:
+    """One mistake in a configuration.
+
+    Attributes:
+        code: A stable word for the kind of mistake; docs/configuration.md lists them.
+        message: What is wrong.
+        value: The value that is wrong.
+        hint: What to do about it.
+        where: The place in the configuration, such as `endpoints.POST:/v1/x.path`; empty where there is only one.
+    """
+
+    code: str
+    message: str
+    value: object
+    hint: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{self.message} Got {self.value!r:.200}. {self.hint} [{self.code}]"
+
+    def inside(self, place: str) -> "ConfigurationMistake":
+        """The same mistake, seen from one level further out."""
+        return replace(self, where=".".join(part for part in (place, self.where) if part))
+
+
+class ConfigurationError(ValueError):
+    """A configuration that cannot work. `mistakes` holds all that were found, not only the first."""
+
+    def __init__(self, *mistakes: ConfigurationMistake) -> None:
+        super().__init__(*mistakes)
+        self.mistakes = mistakes
+
+    def __str__(self) -> str:
+        if len(self.mistakes) == 1:
+            return str(self.mistakes[0])
+        return "\n  - ".join([f"{len(self.mistakes)} configuration mistakes:", *map(str, self.mistakes)])
+
+
+def raise_mistakes(mistakes: Iterable[ConfigurationMistake]) -> None:
+    """Raise one ConfigurationError for all the mistakes; nothing happens where there are none."""
+    found = tuple(mistakes)
+    if found:
+        raise ConfigurationError(*found)

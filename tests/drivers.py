@@ -1,0 +1,196 @@
+"""A raw ASGI driver: sends one request to an app and records every message, with no client library in between."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from openai_middleware.call import OpenAICall
+
+Message = MutableMapping[str, Any]
+Header = tuple[bytes, bytes]
+JSON_HEADERS: list[Header] = [(b"content-type", b"application/json")]
+
+
+@dataclass
+class Sent:
+    """What an app sent."""
+
+    messages: list[Message] = field(default_factory=list)
+
+    @property
+    def starts(self) -> list[Message]:
+        return [message for message in self.messages if message["type"] == "http.response.start"]
+
+    @property
+    def status(self) -> int:
+        [start] = self.starts
+        return start["status"]
+
+    @property
+    def headers(self) -> list[Header]:
+        [start] = self.starts
+        return list(start.get("headers", ()))
+
+    def header(self, name: str) -> str | None:
+        values = [value.decode("latin-1") for key, value in self.headers if key.lower() == name.encode()]
+        assert len(values) < 2, f"{name} was sent {len(values)} times"
+        return values[0] if values else None
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(m.get("body", b"") for m in self.messages if m["type"] == "http.response.body")
+
+    @property
+    def is_complete(self) -> bool:
+        return (
+            bool(self.messages)
+            and self.messages[-1]["type"] == "http.response.body"
+            and not self.messages[-1].get("more_body")
+        )
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error of an envelope, which is checked for its shape."""
+        assert self.header("content-type") == "application/json"
+        assert self.header("content-length") == str(len(self.body))
+        assert list(self.json) == ["error"]
+        error = self.json["error"]
+        assert list(error) == ["message", "type", "param", "code"]
+        assert isinstance(error["message"], str)
+        assert error["message"]
+        assert error["type"] == ("server_error" if self.status >= 500 else "invalid_request_error")
+        assert error["code"] is None or (isinstance(error["code"], str) and error["code"] != "None")
+        return error
+
+
+def http_scope(
+    method: str,
+    target: str,
+    *,
+    headers: Iterable[Header] = (),
+    root_path: str = "",
+    **extra: Any,
+) -> MutableMapping[str, Any]:
+    """A scope for a request target as it stands in a request line: percent-encoded path, then the query."""
+    raw_path, _, query = target.encode().partition(b"?")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "scheme": "http",
+        "method": method,
+        "path": unquote_to_bytes(raw_path).decode("utf-8", "replace"),
+        "raw_path": raw_path,
+        "query_string": query,
+        "root_path": root_path,
+        "headers": list(headers),
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        **extra,
+    }
+
+
+def request_messages(body: bytes | Iterable[bytes]) -> list[Message]:
+    """The `http.request` messages of a body, given whole or in chunks."""
+    chunks = [body] if isinstance(body, bytes) else list(body)
+    return [
+        {"type": "http.request", "body": chunk, "more_body": index < len(chunks) - 1}
+        for index, chunk in enumerate(chunks)
+    ]
+
+
+async def request(
+    app: Any,
+    method: str = "GET",
+    target: str = "/",
+    body: Any = b"",
+    *,
+    messages: list[Message] | None = None,
+    sent: Sent | None = None,
+    **scope: Any,
+) -> Sent:
+    """Send one request and return what came back.
+
+    Args:
+        app: The ASGI app.
+        method: The HTTP method.
+        target: The percent-encoded path and query.
+        body: Bytes, an iterable of byte chunks, or any other value, which is sent as JSON.
+        messages: What `receive` returns, instead of a body; after the last of them, `http.disconnect`.
+        sent: Where to record; give one to see what was sent by an app that raises.
+        scope: More for `http_scope`.
+    """
+    if messages is None:
+        is_chunks = isinstance(body, list) and all(isinstance(chunk, bytes) for chunk in body) and body
+        messages = request_messages(body if isinstance(body, bytes) or is_chunks else json.dumps(body).encode())
+    pending = list(messages)
+    sent = Sent() if sent is None else sent
+
+    async def receive() -> Message:
+        return pending.pop(0) if pending else {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.messages.append(message)
+
+    await app(http_scope(method, target, **scope), receive, send)
+    return sent
+
+
+@dataclass
+class App:
+    """An ASGI app that records its calls and gives a fixed answer.
+
+    `answer` is bytes, or a value to be sent as JSON. `body` is what the app itself read.
+    """
+
+    answer: Any = b""
+    status: int = 200
+    headers: list[Header] = field(default_factory=lambda: list(JSON_HEADERS))
+    raises: BaseException | None = None
+    scopes: list[MutableMapping[str, Any]] = field(default_factory=list)
+    receives: list[Callable[[], Awaitable[Message]]] = field(default_factory=list)
+    sends: list[Callable[[Message], Awaitable[None]]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        self.scopes.append(scope)
+        self.receives.append(receive)
+        self.sends.append(send)
+        if scope["type"] != "http":
+            return
+        self.bodies.append(await read_body(receive))
+        if self.raises is not None:
+            raise self.raises
+        body = self.answer if isinstance(self.answer, bytes) else json.dumps(self.answer).encode()
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": body})
+
+    @property
+    def is_called(self) -> bool:
+        return bool(self.scopes)
+
+    @property
+    def call(self) -> OpenAICall:
+        """The one call that the app got."""
+        [scope] = self.scopes
+        return scope["openai_middleware.call"]
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        return self.call.kwargs
+
+
+async def read_body(receive: Any) -> bytes:
+    """Read a request body to its end."""
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body
