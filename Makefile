@@ -36,8 +36,9 @@ format: $(STAMP) ## format the code and fix what can be fixed
 docs: $(STAMP) ## build the documentation site in site/
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
 
-contract: $(STAMP) ## regenerate the table of operations from the pinned OpenAI SDK
-	$(PYTHON) -m openai_middleware.contract.generate --write
+contract: $(STAMP) ## regenerate the table of operations, and its page in the docs, from the pinned OpenAI SDK
+	$(PYTHON) -m openai_middleware.contract --write openai_middleware/contract/openai.json
+	$(PYTHON) docs/examples/contract_tables.py --write
 
 # Resolved for the oldest Python that is supported, whatever Python does it: every version found runs on newer ones too.
 constraints: ## rewrite constraints.txt with the newest versions that pyproject.toml allows

@@ -1,14 +1,14 @@
 """FastAPI and Starlette: one call installs everything, and dependencies give a route its call."""
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Unpack
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
+from typing import Any, Unpack
 
-from fastapi import Depends
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
-from openai_middleware.asgi import OpenAIMiddleware
+from openai_middleware.asgi import ASGIApp, OpenAIMiddleware, Receive, Scope, Send
 from openai_middleware.call import CALL_KEY, OpenAICall
 from openai_middleware.contract import OpenAIEndpoint
 from openai_middleware.errors import OpenAIError
@@ -37,11 +37,31 @@ def set_openai_frontend(
         ConfigurationError: With every mistake in the arguments. `app.add_middleware` alone would raise it no earlier
             than at the first request.
     """
-    groups = None if endpoints is None else list(endpoints)
-    prefixes = prefix if prefix is None or isinstance(prefix, str) else list(prefix)
-    Frontend(groups, prefixes, **options)
-    app.add_middleware(OpenAIMiddleware, endpoints=groups, prefix=prefixes, **options)
+    if isinstance(endpoints, Iterator):
+        endpoints = list(endpoints)
+    if isinstance(prefix, Iterator):
+        prefix = list(prefix)
+    Frontend(endpoints, prefix, **options)
+    # Starlette builds the middleware at the first request; what the caller changes until then must not reach it.
+    endpoints, prefix, options = deepcopy((endpoints, prefix, options))
+    app.add_middleware(_OriginalErrors)
+    app.add_middleware(OpenAIMiddleware, endpoints=endpoints, prefix=prefix, **options)
     app.add_exception_handler(OpenAIError, openai_error_response)
+
+
+class _OriginalErrors:
+    """Raises an `OpenAIError` that comes too late for its handler, where Starlette raises a RuntimeError for it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except RuntimeError as error:
+            if isinstance(error.__cause__, OpenAIError):
+                raise error.__cause__ from None
+            raise
 
 
 async def openai_call(request: Request) -> OpenAICall:
@@ -62,12 +82,15 @@ async def openai_call(request: Request) -> OpenAICall:
     )
 
 
-async def openai_kwargs(call: Annotated[OpenAICall, Depends(openai_call)]) -> dict[str, Any]:
+async def openai_kwargs(request: Request) -> dict[str, Any]:
     """A dependency: the call's keyword arguments alone.
 
     Use it as `kwargs: Annotated[dict[str, Any], Depends(openai_kwargs)]`.
+
+    Raises:
+        RuntimeError: As `openai_call` does.
     """
-    return call.kwargs
+    return (await openai_call(request)).kwargs
 
 
 async def openai_error_response(request: Request, error: Exception) -> Response:

@@ -1,11 +1,14 @@
 """The ASGI driver: moves messages between server, exchange and app."""
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextlib import suppress
 from typing import Any, Unpack
 
 from openai_middleware.call import CALL_KEY
+from openai_middleware.configuration_checks import app_mistakes
 from openai_middleware.contract import OpenAIEndpoint
-from openai_middleware.errors import OpenAIError
+from openai_middleware.errors import OpenAIError, raise_mistakes
+from openai_middleware.event_stream import EventStream
 from openai_middleware.exchange import Exchange, Handling
 from openai_middleware.frontend import Frontend, Options
 
@@ -40,6 +43,7 @@ class OpenAIMiddleware:
         prefix: str | Iterable[str] | None = None,
         **options: Unpack[Options],
     ) -> None:
+        raise_mistakes(app_mistakes(app))
         self._app = app
         self._frontend = Frontend(endpoints, prefix, **options)
 
@@ -50,7 +54,7 @@ class OpenAIMiddleware:
             try:
                 exchange = self._open(scope)
             except OpenAIError as error:
-                await _send_error(error, send)
+                await send_error(error, send)
                 return
         if exchange is None:
             await self._app(scope, receive, send)
@@ -66,12 +70,14 @@ class OpenAIMiddleware:
             await self._app(app_scope, answer.receiving(body, receive), answer.send)
         except OpenAIError as error:
             if answer.has_started:
+                await answer.fail(error)
                 raise
-            await _send_error(error, send)
-        except Exception:
-            await answer.end()
+            await send_error(error, send)
+        except Exception as error:
+            await answer.fail(error)
             raise
-        await answer.end()
+        else:
+            await answer.end()
 
     def _open(self, scope: Scope) -> Exchange | None:
         return self._frontend.open(
@@ -101,7 +107,8 @@ async def _read_body(exchange: Exchange, receive: Receive) -> bytes | None:
     return b"".join(chunks)
 
 
-async def _send_error(error: OpenAIError, send: Send) -> None:
+async def send_error(error: OpenAIError, send: Send) -> None:
+    """Send an error as a whole answer."""
     status, headers, body = error.response()
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -110,14 +117,16 @@ async def _send_error(error: OpenAIError, send: Send) -> None:
 class _Answer:
     """The app's answer on its way to the server."""
 
-    __slots__ = ("_exchange", "_handling", "_held", "_is_replaced", "_send", "has_started")
+    __slots__ = ("_events", "_exchange", "_handling", "_held", "_is_broken", "_is_replaced", "_send", "has_started")
 
     def __init__(self, exchange: Exchange, send: Send) -> None:
         self._exchange = exchange
         self._send = send
-        self._handling = Handling.PASS
+        self._handling: Handling | None = None
         self._held: list[Message] = []
+        self._events: EventStream | None = None
         self._is_replaced = False
+        self._is_broken = False
         self.has_started = False
 
     def receiving(self, body: bytes | None, receive: Receive) -> Receive:
@@ -138,31 +147,68 @@ class _Answer:
     async def send(self, message: Message) -> None:
         """The app's `send`."""
         kind = message["type"]
-        if self.has_started:
-            if not self._is_replaced:
-                await self._send(message)
-        elif kind == "http.response.start" and not self._held:
-            self._handling = self._exchange.start_response(message["status"], message.get("headers", ()))
-            self._held.append(message)
-            if self._handling is Handling.PASS:
-                await self._release()
+        if self._handling is Handling.PASS:
+            await self._forward(message)
+        elif kind == "http.response.start" and self._handling is None:
+            await self._start(message)
+        elif kind == "http.response.body" and self._events is not None:
+            await self._stream(self._events, message)
         elif kind == "http.response.body" and self._held:
             self._held.append(message)
-            is_last = not message.get("more_body", False)
-            if self._handling is Handling.MAP:
-                if is_last:
-                    await self._finish()
-            elif not is_last:
-                await self._release()
-        elif kind in ("http.response.pathsend", "http.response.zerocopysend"):
-            await self._release()
-            await self._send(message)
+            await self._collect(is_last=not message.get("more_body", False))
         else:
-            await self._send(message)
+            if kind in ("http.response.pathsend", "http.response.zerocopysend"):
+                await self._release()
+            await self._forward(message)
 
     async def end(self) -> None:
         """Let go of an answer that was held back for an exception that has not come."""
         if self._handling is Handling.HOLD:
+            await self._release()
+
+    async def fail(self, error: Exception) -> None:
+        """End what has begun for an app that failed."""
+        await self.end()
+        if self._events is not None and self.has_started and not self._is_broken:
+            with suppress(OSError):
+                await self._forward({"type": "http.response.body", "body": self._events.fail(error)})
+
+    async def _start(self, start: Message) -> None:
+        headers = start.get("headers", ())
+        if not isinstance(headers, list | tuple):
+            # ASGI allows any iterable; one that can be read only once is read here.
+            headers = list(headers)
+            start = {**start, "headers": headers}
+        self._handling = self._exchange.start_response(start["status"], headers)
+        if self._handling is Handling.HOLD and start.get("trailers"):
+            self._handling = Handling.PASS
+        if self._handling is Handling.STREAM:
+            headers, self._events = self._exchange.event_stream()
+            start = {**start, "headers": headers}
+        self._held.append(start)
+        if self._handling is Handling.PASS:
+            await self._release()
+
+    async def _stream(self, events: EventStream, message: Message) -> None:
+        # Starlette sends memoryviews too; of bytes this is no copy.
+        body = bytes(message.get("body", b""))
+        is_last = not message.get("more_body", False)
+        mapped = events.feed(body)
+        if is_last:
+            mapped += events.finish()
+        elif not mapped:
+            return
+        if not self.has_started:
+            self.has_started = True
+            await self._forward(self._held.pop())
+        await self._forward(message if mapped == body else {**message, "body": mapped})
+        if is_last:
+            self._events = None
+
+    async def _collect(self, *, is_last: bool) -> None:
+        if self._handling is Handling.MAP and is_last:
+            await self._finish()
+        elif self._handling is Handling.HOLD and not is_last:
             await self._release()
 
     async def _finish(self) -> None:
@@ -171,8 +217,9 @@ class _Answer:
         try:
             headers, mapped = self._exchange.finish(body)
         except OpenAIError as error:
+            self._handling, self._held = Handling.PASS, []
             self.has_started = self._is_replaced = True
-            await _send_error(error, self._send)
+            await send_error(error, self._send)
             return
         if headers is not None:
             self._held[0] = {**start, "headers": headers}
@@ -182,6 +229,16 @@ class _Answer:
 
     async def _release(self) -> None:
         self.has_started = True
+        self._handling, self._events = Handling.PASS, None
         held, self._held = self._held, []
         for message in held:
+            await self._forward(message)
+
+    async def _forward(self, message: Message) -> None:
+        if self._is_replaced:
+            return
+        try:
             await self._send(message)
+        except Exception:
+            self._is_broken = True
+            raise

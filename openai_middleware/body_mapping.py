@@ -1,22 +1,27 @@
 """Body mappings compiled once: what becomes a keyword argument, and which fields of an answer the client gets."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import Raw
 
-from openai_middleware.errors import ConfigurationError, ConfigurationMistake, UnprocessableEntityError
+from openai_middleware.errors import (
+    ConfigurationError,
+    ConfigurationMistake,
+    UnprocessableEntityError,
+    raise_mistakes,
+)
 
 AbsentOptional = Literal["omit", "null"]
 
 _TOP_LEVEL_FIELD = re.compile(r"(?:\$\.)?([A-Za-z_][A-Za-z0-9_]*)|\$?\['([^'\\]*)'\]|\$?\[\"([^\"\\]*)\"\]")
 _NULL: Final = Raw(b"null")
 ABSENT: Final = object()
-_fields_of = msgspec.json.Decoder(dict[str, Raw]).decode
-_value_of = msgspec.json.Decoder().decode
+fields_of = msgspec.json.Decoder(dict[str, Raw]).decode
+value_of = msgspec.json.Decoder().decode
 
 # What msgspec raises for a document that it does not take: RecursionError is how it refuses deep nesting.
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -44,14 +49,20 @@ class BodyMapping:
         Raises:
             ConfigurationError: The source or the destination is empty, or the source is no JSONPath.
         """
+        raise_mistakes(self._mistakes())
+
+    def _mistakes(self) -> Iterator[ConfigurationMistake]:
         if not self.source_path:
             hint = "Write a JSONPath such as '$.model'; '$' is the whole body."
-            raise ConfigurationError(ConfigurationMistake("source_path_empty", "A mapping needs a source.", "", hint))
+            yield ConfigurationMistake("source_path_empty", "A mapping needs a source.", "", hint)
+        else:
+            try:
+                compile_source(self.source_path)
+            except ConfigurationError as error:
+                yield from error.mistakes
         if not self.destination_path:
             hint = "Name the keyword argument, or the field of the answer, that gets the value."
-            mistake = ConfigurationMistake("destination_path_empty", "A mapping needs a destination.", "", hint)
-            raise ConfigurationError(mistake)
-        compile_source(self.source_path)
+            yield ConfigurationMistake("destination_path_empty", "A mapping needs a destination.", "", hint)
 
 
 def merged(inherited: Iterable[BodyMapping], specific: Collection[BodyMapping]) -> list[BodyMapping]:
@@ -87,8 +98,9 @@ def compile_source(source_path: str) -> Callable[[Any], Any]:
 
     try:
         path = jsonpath.compile(source_path)
-    except jsonpath.JSONPathError as error:
-        # The library's own rendering of an error at the end of a path raises in its turn.
+    except (jsonpath.JSONPathError, ValueError, re.error) as error:
+        # The last two the library lets through, for an index `1e5` and for a bad regular expression; and its own
+        # rendering of an error at the end of a path raises in its turn.
         raise _invalid_source(source_path, error.args[0] if error.args else "") from error
     if str(path) == "$" and source_path.strip() != "$":
         raise _invalid_source(source_path, "it names nothing")
@@ -120,7 +132,7 @@ class RequestMapping:
     __slots__ = ("_mandatory", "_rules")
 
     def __init__(self, rules: Sequence[BodyMapping]) -> None:
-        self._rules = [(rule.destination_path, compile_source(rule.source_path), rule) for rule in rules]
+        self._rules = [(rule.destination_path, compile_source(rule.source_path)) for rule in rules]
         self._mandatory = [rule for rule in rules if rule.mandatory]
 
     def extract(self, body: Any) -> dict[str, Any]:
@@ -129,16 +141,15 @@ class RequestMapping:
         Raises:
             UnprocessableEntityError: A mandatory field is absent, or the body is no object and some field is mandatory.
         """
-        if body is None:
-            body = {}
-        elif not isinstance(body, dict):
+        if body is not None and not isinstance(body, dict):
             self.refuse(_json_kind(body))
             return {}
         kwargs = {}
-        for destination, find, _ in self._rules:
-            value = find(body)
-            if value is not ABSENT:
-                kwargs[destination] = value
+        if body is not None:
+            for destination, find in self._rules:
+                value = find(body)
+                if value is not ABSENT:
+                    kwargs[destination] = value
         missing = [_source_name(rule) for rule in self._mandatory if rule.destination_path not in kwargs]
         if missing:
             names = ", ".join(f"'{name}'" for name in missing)
@@ -163,7 +174,7 @@ def _source_name(rule: BodyMapping) -> str:
 
 def _json_kind(value: Any) -> str:
     kinds = {str: "a string", bool: "a boolean", int: "a number", float: "a number", list: "an array"}
-    return kinds.get(type(value), "null")
+    return kinds[type(value)]
 
 
 class MissingFieldError(Exception):
@@ -196,18 +207,26 @@ class ResponseMapping:
         }
         fields = [top_level_field(rule.source_path) for rule in rules]
         # A top-level field is moved as the bytes it stands in; only what lies deeper has to be decoded.
-        self._decode: Callable[[bytes], Any] = _value_of if None in fields else _fields_of
+        self._decode: Callable[[bytes], Any] = value_of if None in fields else fields_of
         renames = any(rule.destination_path != field for rule, field in zip(rules, fields, strict=True))
         self._fits = None if renames else self._compile_test()
 
-    def _compile_test(self) -> Callable[[bytes], object]:
-        """A decoder that refuses every object which does not have just the fields that the client is to get."""
+    def _compile_test(self) -> Callable[[bytes], object] | None:
+        """A decoder that refuses every object which does not have just the fields that the client is to get.
+
+        None where a field has a name that msgspec takes for no struct: with a quote or a control character.
+        """
         names = {f"field_{index}": destination for index, (destination, _, _) in enumerate(self._rules)}
         fields = [
             (name, Raw) if mandatory or destination in self._filled else (name, Raw, _NULL)
             for name, (destination, _, mandatory) in zip(names, self._rules, strict=True)
         ]
-        fitting = msgspec.defstruct("Fitting", fields, rename=names, forbid_unknown_fields=True, kw_only=True, gc=False)
+        try:
+            fitting = msgspec.defstruct(
+                "Fitting", fields, rename=names, forbid_unknown_fields=True, kw_only=True, gc=False
+            )
+        except ValueError:
+            return None
         return msgspec.json.Decoder(fitting).decode
 
     def apply(self, body: bytes) -> bytes:
@@ -227,7 +246,7 @@ class ResponseMapping:
         try:
             fields = self._decode(body)
         except msgspec.ValidationError:
-            fields = _value_of(body)
+            fields = value_of(body)
         if not isinstance(fields, dict):
             if any(mandatory for _, _, mandatory in self._rules):
                 raise MissingFieldError(None)

@@ -3,20 +3,33 @@
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
-from openai_middleware import contract
-from openai_middleware.config import EndpointConfig
+from openai_middleware.contract import Contract
+from openai_middleware.endpoint_config import EndpointConfig
 from openai_middleware.errors import ConfigurationMistake
 from openai_middleware.path_template import PathTemplate, placeholder_names
 from openai_middleware.route_table import wildcard_prefix
 
 
-def configuration_mistakes(endpoints: Iterable[EndpointConfig]) -> Iterator[ConfigurationMistake]:
-    """Find what makes a set of endpoints ambiguous or senseless."""
+def configuration_mistakes(endpoints: Iterable[EndpointConfig], contract: Contract) -> Iterator[ConfigurationMistake]:
+    """Find what makes the endpoints of a configuration ambiguous or senseless."""
+    for mistake in endpoint_mistakes(endpoints, contract):
+        yield mistake.inside("endpoints")
+
+
+def endpoint_mistakes(endpoints: Iterable[EndpointConfig], contract: Contract) -> Iterator[ConfigurationMistake]:
+    """The same mistakes, each placed by the key of its endpoint."""
     endpoints = list(endpoints)
     templates = [endpoint for endpoint in endpoints if placeholder_names(endpoint.path)]
     yield from _overlapping_templates(templates)
     yield from _parameter_conflicts(templates, [e for e in endpoints if e.path.endswith("*")])
-    yield from _unknown_operations(endpoints)
+    yield from _unknown_operations(endpoints, contract)
+
+
+def app_mistakes(app: object) -> Iterator[ConfigurationMistake]:
+    """Find out whether an app can be called at all."""
+    if not callable(app):
+        hint = "Pass the app itself, such as the FastAPI or the Django application object."
+        yield ConfigurationMistake("app_not_callable", "An ASGI or WSGI app is a callable.", app, hint, "app")
 
 
 def _overlapping_templates(templates: Iterable[EndpointConfig]) -> Iterator[ConfigurationMistake]:
@@ -29,7 +42,7 @@ def _overlapping_templates(templates: Iterable[EndpointConfig]) -> Iterator[Conf
                 f"It matches the same paths as {other}.",
                 endpoint.path,
                 "Keep one of the two.",
-                f"endpoints.{endpoint.get_endpoint_key()}.path",
+                f"{endpoint.get_endpoint_key()}.path",
             )
 
 
@@ -51,19 +64,19 @@ def _parameter_conflicts(
                         f"A body mapping and a placeholder of {endpoint.path} fill the same keyword argument.",
                         name,
                         "Rename the destination of the mapping, or the placeholder.",
-                        f"endpoints.{source.get_endpoint_key()}.input_body_mappings",
+                        f"{source.get_endpoint_key()}.input_body_mappings",
                     )
 
 
-def _unknown_operations(endpoints: Iterable[EndpointConfig]) -> Iterator[ConfigurationMistake]:
+def _unknown_operations(endpoints: Iterable[EndpointConfig], contract: Contract) -> Iterator[ConfigurationMistake]:
     for endpoint in endpoints:
-        if endpoint.operation is None or contract.shipped().operation(endpoint.operation) is not None:
-            continue
-        nearest = get_close_matches(endpoint.operation, contract.shipped().operation_names(), n=1)
-        yield ConfigurationMistake(
-            "operation_unknown",
-            "The OpenAI API has no such operation.",
-            endpoint.operation,
-            f"Did you mean '{nearest[0]}'?" if nearest else "Use the SDK's name, such as 'chat.completions.create'.",
-            f"endpoints.{endpoint.get_endpoint_key()}.operation",
-        )
+        if endpoint.operation is not None:
+            yield from operation_mistakes(endpoint.operation, contract, f"{endpoint.get_endpoint_key()}.operation")
+
+
+def operation_mistakes(operation: str, contract: Contract, where: str = "") -> Iterator[ConfigurationMistake]:
+    """Find out whether the contract has an operation of this name."""
+    if contract.operation(operation) is None:
+        nearest = get_close_matches(operation, contract.operation_names(), n=1)
+        hint = f"Did you mean '{nearest[0]}'?" if nearest else "Use the SDK's name, such as 'chat.completions.create'."
+        yield ConfigurationMistake("operation_unknown", "The OpenAI API has no such operation.", operation, hint, where)

@@ -39,9 +39,10 @@ __all__ = [
     "UnprocessableEntityError",
 ]
 
-# The OpenAI SDK sends 408, 409, 429 and every 5xx again. Waiting can heal these; it cannot heal the others.
-_HEALED_BY_WAITING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
-_HEALED_BY_WAITING |= {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+# The OpenAI SDK sends 408, 409, 429 and every 5xx again. Waiting can heal 408, 429 and these, but not the others.
+_HEALED_BY_WAITING = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+
+_OF_A_BODY = {"content-type", "content-length", "content-encoding", "transfer-encoding"}
 
 
 class OpenAIError(Exception):
@@ -49,12 +50,13 @@ class OpenAIError(Exception):
 
     Args:
         message: What went wrong, for the person who reads it. It is sent to the client.
-        param: The request field that is to blame, if one is.
-        code: A short machine-readable word, such as `"model_not_found"`. Anything but a non-empty string is dropped:
-            OpenAI never sends a number here.
+        param: The request field that is to blame, if one is. Like `code`, it is dropped where it is no string.
+        code: A short machine-readable word, such as `"model_not_found"`. Anything but a non-empty string is dropped,
+            and so is what `str(None)` gives: OpenAI sends neither numbers nor `"None"` here.
         type: The envelope's `type`; without it `invalid_request_error` for 4xx and `server_error` for 5xx.
         status_code: The HTTP status, 400 to 599; without it the class's own.
-        headers: More response headers, such as `{"Retry-After": "20"}`.
+        headers: More response headers, such as `{"Retry-After": "20"}`. Those that describe a body are left out, so
+            that the headers of another server's answer can be handed on.
         should_retry: Whether the SDK should send the request again (its `x-should-retry` header). Without it, statuses
             that the SDK retries although waiting cannot heal them (409, 500) are marked as not to be retried, and the
             others are left to the SDK.
@@ -82,9 +84,9 @@ class OpenAIError(Exception):
         if not 400 <= self.status_code <= 599:
             raise ValueError(f"An error needs a status from 400 to 599, not {self.status_code}.")
         self.message = str(message)
-        self.param = param
-        self.code = code if isinstance(code, str) and code else None
-        self.type = type or ("server_error" if self.status_code >= 500 else "invalid_request_error")
+        self.param = _word(param)
+        self.code = None if code == "None" else _word(code)
+        self.type = _word(type) or ("server_error" if self.status_code >= 500 else "invalid_request_error")
         self.headers = dict(headers or {})
         if should_retry is None and self._is_retried_in_vain():
             should_retry = False
@@ -97,32 +99,36 @@ class OpenAIError(Exception):
     @property
     def detail(self) -> dict[str, str | None]:
         """The inner object of the envelope: `message`, `type`, `param` and `code`."""
-        return {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        detail = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return {name: value and _encodable(value) for name, value in detail.items()}
 
     def body(self) -> bytes:
         """The error envelope as JSON bytes."""
-        try:
-            return msgspec.json.encode({"error": self.detail})
-        except UnicodeEncodeError:
-            # Lone surrogates, as undecodable file names and json.loads make them, have no UTF-8 form.
-            return msgspec.json.encode({"error": {k: v and _encodable(v) for k, v in self.detail.items()}})
+        return msgspec.json.encode({"error": self.detail})
 
     def response(self) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         """The whole answer: status, headers (lower-case names, Latin-1) and body."""
         body = self.body()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        headers = {name.lower(): str(value) for name, value in self.headers.items()}
         if self.should_retry is not None:
-            headers.append((b"x-should-retry", b"true" if self.should_retry else b"false"))
-        headers += [(_header_bytes(name.lower()), _header_bytes(value)) for name, value in self.headers.items()]
-        return self.status_code, headers, body
+            headers.setdefault("x-should-retry", "true" if self.should_retry else "false")
+        own = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        more = [(_bytes(name), _bytes(value)) for name, value in headers.items() if name not in _OF_A_BODY]
+        return self.status_code, own + more, body
 
 
 def _encodable(text: str) -> str:
+    # Lone surrogates, as undecodable file names and json.loads make them, have no UTF-8 form.
     return text.encode("utf-8", "replace").decode()
 
 
-def _header_bytes(text: str) -> bytes:
+def _bytes(text: str) -> bytes:
     return text.encode("latin-1", "replace")
+
+
+def _word(value: object) -> str | None:
+    # The value of a str enum, where str() would give its name, and a plain str, which is all that msgspec encodes.
+    return str.__str__(value) if isinstance(value, str) and value else None
 
 
 class BadRequestError(OpenAIError):

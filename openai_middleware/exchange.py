@@ -11,6 +11,7 @@ import msgspec
 from openai_middleware.body_mapping import UNDECODABLE, MissingFieldError, RequestMapping, ResponseMapping
 from openai_middleware.call import REQUEST_METHOD, REQUEST_PATH, OpenAICall, merge_params
 from openai_middleware.errors import BadRequestError, RequestTooLargeError, UnprocessableEntityError
+from openai_middleware.event_stream import EventMapping, EventStream
 from openai_middleware.query_string import parse_query
 
 logger = logging.getLogger("openai_middleware")
@@ -23,6 +24,13 @@ _STREAMED_BODIES: Final = ("multipart/", "application/octet-stream")
 _WITHOUT_DOCUMENT: Final = {204, 205, 206}
 # What an answer says of its old bytes: RFC 9110 (ETag), RFC 1864, RFC 3230, RFC 9530.
 _OF_OLD_BYTES: Final = {b"etag", b"content-md5", b"digest", b"content-digest", b"repr-digest", b"transfer-encoding"}
+_OF_WHOLE_BODY: Final = _OF_OLD_BYTES - {b"transfer-encoding"} | {b"content-length"}
+# Proxies (nginx) and caches would hold events back.
+_AGAINST_BUFFERING: Final = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+_LENGTH_DIGITS: Final = 30
+# What the client sends under these names is never a parameter.
+_RESERVED: Final = frozenset((REQUEST_PATH, REQUEST_METHOD))
 
 _decode = msgspec.json.Decoder().decode
 
@@ -36,6 +44,7 @@ class Route:
         operation: The operation of the OpenAI API, or None.
         request_mapping: From the body to keyword arguments, or None.
         response_mapping: From the app's JSON answer to the client's, or None.
+        event_mapping: From the data of the app's server-sent events to the client's.
         query_types: The types of query parameters that are not strings.
         takes_multipart: Whether multipart is the operation's own request format.
     """
@@ -44,6 +53,7 @@ class Route:
     operation: str | None
     request_mapping: RequestMapping | None
     response_mapping: ResponseMapping | None
+    event_mapping: EventMapping
     query_types: Mapping[str, str]
     takes_multipart: bool
 
@@ -55,6 +65,8 @@ class Handling(Enum):
     """Let it through as it comes."""
     MAP = auto()
     """Collect the whole body, then send what `Exchange.finish` returns."""
+    STREAM = auto()
+    """Feed the body to `Exchange.event_stream` as it comes; begin the answer when the first event leaves."""
     HOLD = auto()
     """Keep it back until the app has ended: it may be a framework's page for an exception that is still to come."""
 
@@ -63,7 +75,6 @@ class Exchange:
     """A request that belongs to the OpenAI API, and the answer to it."""
 
     __slots__ = (
-        "_content_length",
         "_headers",
         "_include_url_info",
         "_max_body_size",
@@ -74,6 +85,7 @@ class Exchange:
         "_query",
         "_route",
         "_status",
+        "content_length",
         "request_headers",
     )
 
@@ -97,7 +109,7 @@ class Exchange:
         self._include_url_info = include_url_info
         self._max_body_size = max_body_size
         self._media_type = ""
-        self._content_length: int | None = None
+        self.content_length: int | None = None
         self.request_headers: list[Header] = []
         """The request headers as the app is to see them: it must not compress what is to be mapped."""
         for header in headers:
@@ -107,7 +119,8 @@ class Exchange:
             if name == b"content-type":
                 self._media_type = _media_type(header[1])
             elif name == b"content-length" and header[1].isdigit():
-                self._content_length = int(header[1])
+                # int() refuses thousands of digits; nobody sends a body that needs more than these.
+                self.content_length = int(header[1][:_LENGTH_DIGITS])
             self.request_headers.append(header)
 
     @property
@@ -121,10 +134,19 @@ class Exchange:
         Raises:
             RequestTooLargeError: It is more than the limit.
         """
-        size = self._content_length if size is None else size
+        size = self.content_length if size is None else size
         if self._max_body_size is not None and size is not None and size > self._max_body_size:
             message = f"The request body is larger than {self._max_body_size} bytes."
             raise RequestTooLargeError(message, code="request_too_large")
+
+    def check_end(self, size: int) -> None:
+        """Check that a body which ended after `size` bytes is whole. ASGI servers tell otherwise, WSGI servers do not.
+
+        Raises:
+            BadRequestError: The request declares more.
+        """
+        if self.content_length is not None and size < self.content_length:
+            raise BadRequestError("The request body ended before its Content-Length.", code="incomplete_body")
 
     def receive(self, body: bytes | None) -> OpenAICall:
         """Turn the request into a call.
@@ -139,15 +161,13 @@ class Exchange:
         """
         route = self._route
         decoded = self._decode(body) if body else None
+        query_params = parse_query(self._query, route.query_types, _RESERVED) if self._query else {}
         body_params: dict[str, Any] = {}
         if route.request_mapping is not None:
             if body is not None:
                 body_params = self._extract(route.request_mapping, decoded)
             elif not route.takes_multipart:
-                route.request_mapping.refuse(self._media_type)
-        query_params = parse_query(self._query, route.query_types) if self._query else {}
-        for name in (REQUEST_PATH, REQUEST_METHOD):
-            query_params.pop(name, None)
+                route.request_mapping.refuse("a multipart or octet-stream body")
         kwargs = merge_params(body_params, query_params, self._path_params)
         if self._include_url_info:
             kwargs[REQUEST_PATH] = self._path
@@ -186,9 +206,7 @@ class Exchange:
         self._headers = list(headers)
         if status == 500:
             return Handling.HOLD
-        if self._route.response_mapping is None or not 200 <= status < 300 or status in _WITHOUT_DOCUMENT:
-            return Handling.PASS
-        if self._method == "HEAD":
+        if not 200 <= status < 300 or status in _WITHOUT_DOCUMENT or self._method == "HEAD":
             return Handling.PASS
         media_type = encoding = ""
         for name, value in self._headers:
@@ -197,8 +215,19 @@ class Exchange:
                 media_type = _media_type(value)
             elif lowered == b"content-encoding":
                 encoding = _media_type(value)
+        if encoding not in ("", "identity"):
+            return Handling.PASS
+        if media_type == "text/event-stream":
+            return Handling.STREAM
         is_json = media_type == "application/json" or media_type.endswith("+json")
-        return Handling.MAP if is_json and encoding in ("", "identity") else Handling.PASS
+        return Handling.MAP if is_json and self._route.response_mapping is not None else Handling.PASS
+
+    def event_stream(self) -> tuple[list[Header], EventStream]:
+        """The headers and the body of an answer that is to be handled as a stream."""
+        present = {name.lower() for name, _ in self._headers}
+        headers = [header for header in self._headers if header[0].lower() not in _OF_WHOLE_BODY]
+        headers += [header for header in _AGAINST_BUFFERING if header[0] not in present]
+        return headers, EventStream(self._route.event_mapping)
 
     def finish(self, body: bytes) -> tuple[Sequence[Header] | None, bytes]:
         """Map the answer whose whole body is here.
@@ -242,17 +271,17 @@ def _malformed(error: Exception) -> BadRequestError:
 
 def _described(headers: Sequence[Header], body: bytes, *, is_changed: bool) -> list[Header]:
     """The headers with a right Content-Length and, where the body changed, without what described the old one."""
-    length = (b"content-length", str(len(body)).encode())
+    length = str(len(body)).encode()
     described = []
     has_length = False
     for header in headers:
         name = header[0].lower()
         if name == b"content-length":
             if not has_length:
-                described.append(header if header[1] == length[1] else length)
+                described.append(header if header[1] == length else (header[0], length))
             has_length = True
         elif not (is_changed and name in _OF_OLD_BYTES):
             described.append(header)
     if is_changed and not has_length:
-        described.append(length)
+        described.append((b"content-length", length))
     return described

@@ -1,17 +1,19 @@
 """The frontend: options and configuration compiled once into an immutable table, which opens exchanges."""
 
+import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, TypedDict, Unpack, get_type_hints
 
 from pydantic import ConfigDict, Field, create_model
 
-from openai_middleware import contract
 from openai_middleware.body_mapping import AbsentOptional, BodyMapping, RequestMapping, ResponseMapping, merged
 from openai_middleware.config import APIHandlerAction, APIHandlerConfig, BodyMappings, EndpointConfig
 from openai_middleware.configuration_checks import configuration_mistakes
-from openai_middleware.contract import OpenAIEndpoint
+from openai_middleware.contract import Contract, OpenAIEndpoint, shipped
 from openai_middleware.errors import (
+    ConfigurationError,
     ConfigurationMistake,
     MethodNotAllowedError,
     NotFoundError,
@@ -19,12 +21,20 @@ from openai_middleware.errors import (
     PermissionDeniedError,
     raise_mistakes,
 )
+from openai_middleware.event_stream import ContractEvents, EventMapping, PassingEvents, RuleEvents
 from openai_middleware.exchange import Exchange, Header, Route
+from openai_middleware.openai_endpoints import openai_endpoints
 from openai_middleware.path_template import PathTemplate
 from openai_middleware.request_path import RequestPath, normalised
 from openai_middleware.route_table import RouteTable, wildcard_prefix
 from openai_middleware.validation import collected, configuration_errors
 
+logger = logging.getLogger("openai_middleware")
+
+_AT_THE_ROOT: Final = (
+    "The whole OpenAI API is served without a prefix, so that paths such as /files and /models are taken from the app. "
+    "Give a prefix, such as '/v1', or name the groups that you serve: endpoints=[OpenAIEndpoint.RESPONSES]."
+)
 DEFAULT_MAX_BODY_SIZE: Final = 64 * 1024 * 1024
 
 Unmatched = Literal["pass", "reject"]
@@ -40,6 +50,7 @@ class Options(TypedDict, total=False):
         unmatched: `"pass"` hands requests that no endpoint matches to the app untouched; `"reject"` answers them with
             404, or with 405 where another method matches.
         absent_optional: `"omit"` leaves optional fields out of an answer that the app left out; `"null"` fills them.
+        contract: A contract file to use instead of the shipped one; see docs/contract.md.
         max_body_size: Larger request bodies get 413. Bytes; 64 MiB without it; None is no limit. Multipart and
             octet-stream bodies are not read here and have no limit here.
     """
@@ -48,13 +59,14 @@ class Options(TypedDict, total=False):
     include_url_info: bool | None
     unmatched: Unmatched
     absent_optional: AbsentOptional
+    contract: str | os.PathLike[str] | None
     max_body_size: Annotated[int, Field(ge=0)] | None
 
 
 _option_hints = get_type_hints(Options, include_extras=True)
 _option_fields: dict[str, Any] = {name: (hint, None) for name, hint in _option_hints.items()}
-# Checked by itself, where its own mistakes are told.
-_option_fields["config"] = (Any, None)
+# Checked by themselves, where their own mistakes are told.
+_option_fields["config"] = _option_fields["contract"] = (Any, None)
 _check_options = create_model("Options", __config__=ConfigDict(extra="forbid", strict=True), **_option_fields)
 
 
@@ -63,10 +75,10 @@ class _Endpoint:
 
     __slots__ = ("config", "is_forbidden", "operation")
 
-    def __init__(self, config: EndpointConfig) -> None:
+    def __init__(self, config: EndpointConfig, contract: Contract) -> None:
         self.config = config
         self.is_forbidden = config.action is APIHandlerAction.FORBID
-        self.operation = contract.shipped().operation(config.operation) if config.operation else None
+        self.operation = contract.operation(config.operation) if config.operation else None
 
 
 class Frontend:
@@ -87,14 +99,14 @@ class Frontend:
         prefix: str | Iterable[str] | None = None,
         **options: Unpack[Options],
     ) -> None:
-        config = _checked_config(endpoints, prefix, options)
+        config, self._contract = _checked_config(endpoints, prefix, options)
         self._is_enabled = config.enabled
         include_url_info = options.get("include_url_info")
         self._include_url_info = config.include_url_info if include_url_info is None else include_url_info
         self._unmatched = options.get("unmatched", "pass")
         self._absent_optional: AbsentOptional = options.get("absent_optional", "omit")
         self._max_body_size = options.get("max_body_size", DEFAULT_MAX_BODY_SIZE)
-        compiled = [_Endpoint(endpoint) for endpoint in config.endpoints.values()]
+        compiled = [_Endpoint(endpoint, self._contract) for endpoint in config.endpoints.values()]
         self._table = RouteTable((e.config.http_method.value, e.config.path, e) for e in compiled)
         self._guard = RouteTable(_normalised_endpoints(compiled)) if any(e.is_forbidden for e in compiled) else None
         # Which endpoints match together shows only in requests; there are as many sets as there are kinds of paths.
@@ -168,29 +180,41 @@ class Frontend:
         """Merge the endpoints that match a request, the most specific first."""
         top = endpoints[0]
         operation = top.operation
-        request_rules: list[BodyMapping] = []
-        response_rules: list[BodyMapping] = []
-        for endpoint in reversed(endpoints):
-            request_rules = merged(request_rules, _rules(endpoint.config.input_body_mappings))
-            response_rules = merged(response_rules, _rules(endpoint.config.output_body_mappings))
+        request_rules = _merged_rules(endpoint.config.input_body_mappings for endpoint in endpoints)
+        response_rules = _merged_rules(endpoint.config.output_body_mappings for endpoint in endpoints)
+        stream_rules = _merged_rules(endpoint.config.stream_body_mappings for endpoint in endpoints)
         request_mapping = RequestMapping(request_rules) if request_rules else None
-        fields = operation.fields if operation else {}
-        nullable = [name for name, (is_mandatory, is_nullable) in fields.items() if is_mandatory and is_nullable]
+        nullable = [
+            name
+            for endpoint in endpoints
+            if endpoint.operation is not None
+            for name, (is_mandatory, is_nullable) in endpoint.operation.fields.items()
+            if is_mandatory and is_nullable
+        ]
         response_mapping = None
         if response_rules:
             response_mapping = ResponseMapping(response_rules, nullable, self._absent_optional)
+        event_mapping: EventMapping = RuleEvents(stream_rules) if stream_rules else PassingEvents()
+        if operation and operation.stream and top.config.stream_body_mappings is None:
+            event_mapping = ContractEvents(self._contract.stream(operation.stream), response_rules, nullable)
         return Route(
             name=top.config.operation or top.config.get_endpoint_key(),
             operation=top.config.operation,
             request_mapping=request_mapping,
             response_mapping=response_mapping,
+            event_mapping=event_mapping,
             query_types={name: query.type for name, query in operation.query.items()} if operation else {},
             takes_multipart=operation is not None and operation.request == "multipart",
         )
 
 
-def _rules(mappings: BodyMappings | None) -> list[BodyMapping]:
-    return mappings.rules if mappings else []
+def _merged_rules(mappings: Iterable[BodyMappings | None]) -> list[BodyMapping]:
+    """The rules of several scopes, given the most specific first."""
+    rules: list[BodyMapping] = []
+    for scope in reversed(list(mappings)):
+        if scope is not None:
+            rules = merged(rules, scope.rules)
+    return rules
 
 
 def _normalised_endpoints(endpoints: Iterable[_Endpoint]) -> Iterator[tuple[str, str, _Endpoint]]:
@@ -206,23 +230,48 @@ def _normalised_endpoints(endpoints: Iterable[_Endpoint]) -> Iterator[tuple[str,
 
 
 def _checked_config(
-    endpoints: Iterable[OpenAIEndpoint | str] | None, prefix: str | Iterable[str] | None, options: Options
-) -> APIHandlerConfig:
-    """The configuration that the arguments amount to: a copy, which later changes by the caller do not reach."""
+    endpoints: Iterable[OpenAIEndpoint | str] | None,
+    prefix: str | Iterable[str] | None,
+    options: Options,
+) -> tuple[APIHandlerConfig, Contract]:
+    """What the arguments amount to: a configuration of its own, which later changes by the caller do not reach."""
     mistakes: list[ConfigurationMistake] = []
     with collected(mistakes), configuration_errors():
         _check_options(**options)
-    given = options.get("config")
+    contract = shipped()
+    with collected(mistakes):
+        contract = _contract(options.get("contract"))
     config = APIHandlerConfig(include_url_info=True)
     with collected(mistakes):
+        given = options.get("config")
         if given is None:
-            config.set_openai_frontend(endpoints, prefix)
+            for endpoint in openai_endpoints(endpoints, prefix, contract):
+                config.add_endpoint_config(endpoint)
+            if endpoints is None and prefix is None:
+                logger.warning(_AT_THE_ROOT)
         else:
             if endpoints is not None or prefix is not None:
                 hint = "Call config.set_openai_frontend(endpoints, prefix) instead."
                 message = "A config stands for all endpoints: it does not go together with endpoints or prefix."
-                mistakes.append(ConfigurationMistake("config_and_endpoints", message, endpoints or prefix, hint))
+                value = {"endpoints": endpoints, "prefix": prefix}
+                mistakes.append(ConfigurationMistake("config_and_endpoints", message, value, hint))
             config = APIHandlerConfig.from_dict(given.to_dict() if isinstance(given, APIHandlerConfig) else given)
-    mistakes.extend(configuration_mistakes(config.endpoints.values()))
+    mistakes.extend(configuration_mistakes(config.endpoints.values(), contract))
     raise_mistakes(mistakes)
-    return config
+    return config, contract
+
+
+def _contract(path: object) -> Contract:
+    if path is None:
+        return shipped()
+    if not isinstance(path, str | os.PathLike):
+        mistake = ConfigurationMistake("string_type", "A contract is a file.", path, "Write its path.", "contract")
+        raise ConfigurationError(mistake)
+    try:
+        contract = Contract.load(path)
+        contract.check()
+    except (OSError, ValueError) as error:
+        hint = "Write one with: python -m openai_middleware.contract --write FILE"
+        mistake = ConfigurationMistake("contract_unreadable", f"{error}.", str(path), hint, "contract")
+        raise ConfigurationError(mistake) from error
+    return contract

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?
 _Path = tuple[str, ...]
 
 
-def parse_query(query: bytes, types: Mapping[str, str]) -> dict[str, Any]:
+def parse_query(query: bytes, types: Mapping[str, str], ignored: Collection[str] = ()) -> dict[str, Any]:
     """Parse a query string.
 
     One value is a str, a repeated key a list. `a[]=1` is always a list and `a[k]=1` a dict: so the OpenAI SDK sends
@@ -25,6 +25,7 @@ def parse_query(query: bytes, types: Mapping[str, str]) -> dict[str, Any]:
     Args:
         query: The query string as it was sent, without the question mark.
         types: Parameters to convert: name to `integer`, `number` or `boolean`; other types leave a value as it is.
+        ignored: Names that are left out, brackets or not.
 
     Raises:
         BadRequestError: A parameter to convert is malformed, empty or repeated, or a name holds a value in one place
@@ -32,7 +33,8 @@ def parse_query(query: bytes, types: Mapping[str, str]) -> dict[str, Any]:
     """
     params: dict[str, Any] = {}
     for path, value in _values_by_path(query).items():
-        _insert(params, path, value)
+        if path[0] not in ignored:
+            _insert(params, path, value)
     for name, value in params.items():
         kind = types.get(name)
         if kind in _CONVERTERS:

@@ -5,7 +5,7 @@ ENCODED_SLASH until the segment's value is read.
 """
 
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 # A lone surrogate: no decoding of a request can yield one, so it collides with nothing.
 ENCODED_SLASH = "\udc2f"
@@ -34,7 +34,8 @@ class RequestPath(NamedTuple):
         decoded = _below(root_path, path)
         if raw_path is None or b"%2" not in raw_path or b"%2f" not in raw_path.lower():
             return cls(decoded, decoded)
-        segments = [unquote(segment) for segment in raw_path.partition(b"?")[0].decode("latin-1").split("/")]
+        raw_segments = raw_path.partition(b"?")[0].split(b"/")
+        segments = [unquote_to_bytes(segment).decode(errors="replace") for segment in raw_segments]
         if "/".join(segments) != path:
             # A middleware further out has rewritten the path and left the raw one behind: the app goes by the path.
             return cls(decoded, decoded)

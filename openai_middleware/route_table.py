@@ -1,6 +1,7 @@
 """Which endpoints match a method and a path, the most specific first."""
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Generic, NamedTuple, TypeVar
 
 from openai_middleware.path_template import PathTemplate, placeholder_names
@@ -21,6 +22,7 @@ class _MethodTable(Generic[Target]):
     def __init__(self) -> None:
         self.exact: dict[str, tuple[Target, ...]] = {}
         self.templates: dict[int, list[tuple[PathTemplate, Target]]] = {}
+        self.templates_with_slashes: list[tuple[PathTemplate, Target]] = []
         self.wildcards: list[tuple[str, Target]] = []
 
     def add(self, path: str, target: Target) -> None:
@@ -29,7 +31,9 @@ class _MethodTable(Generic[Target]):
             self.wildcards.append((prefix, target))
             self.wildcards.sort(key=lambda wildcard: -len(wildcard[0]))
         elif placeholder_names(path):
-            self.templates.setdefault(path.count("/"), []).append((PathTemplate(path), target))
+            template = PathTemplate(path)
+            same_length = self.templates.setdefault(path.count("/"), [])
+            (self.templates_with_slashes if template.takes_slashes else same_length).append((template, target))
         else:
             self.exact[path] = (target,)
 
@@ -37,7 +41,7 @@ class _MethodTable(Generic[Target]):
         targets = self.exact.get(path, ())
         path_params: dict[str, str] = {}
         if not targets:
-            for template, target in self.templates.get(path.count("/"), ()):
+            for template, target in chain(self.templates.get(path.count("/"), ()), self.templates_with_slashes):
                 found = template.match(path)
                 if found is not None:
                     path_params = path_params if targets else found
@@ -52,7 +56,8 @@ class RouteTable(Generic[Target]):
     """An immutable table of endpoints, looked up by method and path.
 
     Exact paths come before templates, templates before wildcards; a longer wildcard before a shorter one, a template
-    registered earlier before a later one. An exact path hides templates; all else that matches is found.
+    registered earlier before a later one, and one whose placeholders take slashes after the others. An exact path hides
+    templates; all else that matches is found.
     """
 
     def __init__(self, endpoints: Iterable[tuple[str, str, Target]]) -> None:

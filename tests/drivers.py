@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from openai_middleware import APIHandlerConfig, BodyMappings, OpenAIMiddleware
+from openai_middleware.body_mapping import BodyMapping
 from openai_middleware.call import OpenAICall
 
 Message = MutableMapping[str, Any]
@@ -49,6 +51,10 @@ class Sent:
             and self.messages[-1]["type"] == "http.response.body"
             and not self.messages[-1].get("more_body")
         )
+
+    def is_very_same(self, messages: Iterable[Message]) -> bool:
+        """Whether the messages are these: the same objects, not only equal ones."""
+        return [id(message) for message in self.messages] == [id(message) for message in messages]
 
     @property
     def json(self) -> Any:
@@ -184,6 +190,56 @@ class App:
     @property
     def kwargs(self) -> dict[str, Any]:
         return self.call.kwargs
+
+
+@dataclass
+class Script:
+    """An ASGI app that reads its request, sends these messages, and then raises if it is told so."""
+
+    messages: list[Message]
+    raises: BaseException | None = None
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        await read_body(receive)
+        for message in self.messages:
+            await send(message)
+        if self.raises is not None:
+            raise self.raises
+
+
+def start(status: int = 200, headers: Iterable[Header] = JSON_HEADERS, **extra: Any) -> Message:
+    """The message with which an answer begins."""
+    return {"type": "http.response.start", "status": status, "headers": list(headers), **extra}
+
+
+def part(body: bytes, *, more_body: bool = False) -> Message:
+    """A message with a part of an answer's body: the last one, or one that has more after it."""
+    return {"type": "http.response.body", "body": body, "more_body": more_body}
+
+
+def mappings(*rules: tuple[str, str] | tuple[str, str, bool]) -> BodyMappings:
+    """Body mappings of `(source, destination)`, or `(source, destination, True)` for a mandatory one."""
+    return BodyMappings([BodyMapping(*rule) for rule in rules])
+
+
+def endpoint(
+    app: Any,
+    *,
+    takes: Iterable[Any] = (),
+    gives: Iterable[Any] = (),
+    method: str = "POST",
+    path: str = "/run",
+    **options: Any,
+) -> OpenAIMiddleware:
+    """The middleware with one endpoint, which maps request bodies by the rules `takes` and answers by `gives`."""
+    config = APIHandlerConfig()
+    config.add_endpoint_handler(
+        path,
+        method,
+        input_body_mappings=mappings(*takes) if takes else None,
+        output_body_mappings=mappings(*gives) if gives else None,
+    )
+    return OpenAIMiddleware(app, config=config, **options)
 
 
 async def read_body(receive: Any) -> bytes:

@@ -20,6 +20,7 @@ from openai_middleware import contract
 from openai_middleware.contract import Contract, OpenAIEndpoint, Operation, generate
 from openai_middleware.contract.sdk_source import UnreadableSourceError, read_sent_request
 from openai_middleware.contract.sdk_types import parameters
+from openai_middleware.path_template import placeholder_names
 
 SHIPPED = contract.shipped()
 OPERATIONS = [operation for group in SHIPPED.groups for operation in SHIPPED.operations(group)]
@@ -69,7 +70,7 @@ def test_every_request_in_the_source_of_the_sdk_is_in_the_contract() -> None:  #
     files = [path for path in resources.rglob("*.py") if path.relative_to(resources).parts[0] not in ("admin", "beta")]
     sent = {route for path in files for route in requests_sent(ast.parse(path.read_text("utf-8")))}
 
-    assert sent == {(one.method, one.path) for one in OPERATIONS}
+    assert sent == {(one.method, one.path.replace(":path}", "}")) for one in OPERATIONS}
 
 
 def requests_sent(module: ast.Module) -> Iterator[tuple[str, str]]:
@@ -90,7 +91,7 @@ def test_each_argument_of_the_sdk_method_is_sent_in_path_query_or_body(one: Oper
         resource = functools.reduce(getattr, attributes, client)
     arguments = set(inspect.signature(inspect.unwrap(getattr(resource, method))).parameters)
     arguments -= {"self", "extra_headers", "extra_query", "extra_body", "timeout"}
-    in_path = {segment.strip("{}") for segment in one.path.split("/") if segment.startswith("{")}
+    in_path = set(placeholder_names(one.path))
 
     assert in_path | set(one.body) | set(one.query) == arguments
 
@@ -103,17 +104,6 @@ def test_overlay_has_nothing_that_the_pinned_sdk_lacks(generated: dict[str, Any]
         assert {field: schemas[name].get(field) for field in fields} == {field: [True, True] for field in fields}
     assert set(overlay["pages"]) <= set(schemas)
     assert {*overlay["lists"], *overlay["operations"]} <= set(SHIPPED.operation_names())
-
-
-def test_generator_prints_the_document_or_writes_it(
-    generated: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    generate.main([])
-    assert json.loads(capsys.readouterr().out) == generated
-
-    generate.main(["--write", str(tmp_path / "written.json")])
-    assert (tmp_path / "written.json").read_bytes() == contract.SHIPPED.read_bytes()
-    assert "150 operations" in capsys.readouterr().out
 
 
 # --- what it says

@@ -29,10 +29,32 @@ T = TypeVar("T")
 
 
 class OpenAIEndpoint(StrEnum):
-    """The groups of operations that are switched on together."""
+    """The groups of operations that are switched on together: the SDK's resources."""
 
+    AUDIO = "audio"
+    BATCHES = "batches"
     CHAT_COMPLETIONS = "chat_completions"
+    COMPLETIONS = "completions"
+    CONTAINERS = "containers"
+    CONTENT_PROVENANCE_CHECKS = "content_provenance_checks"
+    CONVERSATIONS = "conversations"
+    DECISIONS = "decisions"
+    EMBEDDINGS = "embeddings"
+    EVALS = "evals"
+    FILES = "files"
+    FINE_TUNING = "fine_tuning"
+    IMAGES = "images"
+    LIVE = "live"
+    MODELS = "models"
+    MODERATIONS = "moderations"
+    REALTIME = "realtime"
     RESPONSES = "responses"
+    SAFETY = "safety"
+    SKILLS = "skills"
+    UPLOADS = "uploads"
+    VECTOR_STORES = "vector_stores"
+    VIDEOS = "videos"
+    WEBHOOKS = "webhooks"
 
 
 class QueryParameter(NamedTuple):
@@ -161,14 +183,27 @@ class Contract:
 
     def operation(self, name: str) -> Operation | None:
         """The operation that the SDK calls by this name, or None."""
-        group = self._group_of.get(name)
-        if group is None:
-            return None
-        return next(operation for operation in self.operations(group) if operation.name == name)
+        resource, _, rest = name.partition(".")
+        # So that one operation costs no more than its group, the group is read off the name.
+        for group in (resource, f"{resource}_{rest.partition('.')[0]}"):
+            if group in self._file.groups:
+                return next((operation for operation in self.operations(group) if operation.name == name), None)
+        return None
 
     def operation_names(self) -> tuple[str, ...]:
         """The names of all operations, sorted."""
-        return tuple(sorted(self._group_of))
+        return tuple(sorted(operation.name for group in self.groups for operation in self.operations(group)))
+
+    def check(self) -> None:
+        """Decode all that there is.
+
+        Raises:
+            ValueError: some part of the file is wrong.
+        """
+        for group in self.groups:
+            for operation in self.operations(group):
+                if operation.stream is not None:
+                    self.stream(operation.stream)
 
     def stream(self, name: str) -> Stream:
         """The events of a stream that an operation names.
@@ -181,14 +216,6 @@ class Contract:
             entry = self._decode(raw, _StreamEntry, f"stream {name}")
             self._streams[name] = Stream(name, {key: self._event(event) for key, event in entry.events.items()})
         return self._streams[name]
-
-    @functools.cached_property
-    def _group_of(self) -> dict[str, str]:
-        return {
-            name: group
-            for group, raw in self._file.groups.items()
-            for name in self._decode(raw, dict[str, msgspec.Raw], f"group {group}")
-        }
 
     def _operation(self, group: str, name: str, entry: _OperationEntry) -> Operation:
         return Operation(

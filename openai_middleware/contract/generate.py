@@ -1,18 +1,13 @@
 """Generates the contract from the source of the installed OpenAI SDK and the overlay.
 
-    python -m openai_middleware.contract.generate            prints it
-    python -m openai_middleware.contract.generate --write    rewrites the file that this package ships
-
-This is the only module that imports `openai`.
+`python -m openai_middleware.contract --write FILE` writes it. This is the only module that imports `openai`.
 """
 
-import argparse
 import functools
 import inspect
 import json
-import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_type_hints
@@ -22,7 +17,7 @@ from openai._legacy_response import HttpxBinaryResponseContent
 from openai._resource import SyncAPIResource
 from pydantic import BaseModel
 
-from openai_middleware.contract import FORMAT, SHIPPED
+from openai_middleware.contract import FORMAT
 from openai_middleware.contract.sdk_source import Params, SentRequest, UnreadableSourceError, read_sent_request
 from openai_middleware.contract.sdk_types import answer_fields, event_types, members, parameters
 
@@ -213,21 +208,3 @@ def _other_kind(operation: str, answer: Iterable[Any]) -> str:
     if kinds <= {str, HttpxBinaryResponseContent}:
         return "binary"
     raise UnreadableSourceError(f"{operation} answers with {kinds}.")
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the contract of the installed SDK, or with `--write` put it into a file."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--write", metavar="FILE", nargs="?", type=Path, const=SHIPPED, help="default: the shipped one")
-    file = parser.parse_args(arguments).write
-    document = generate()
-    if file is None:
-        sys.stdout.write(render(document))
-        return
-    file.write_text(render(document), "utf-8", newline="\n")
-    count = sum(map(len, document["groups"].values()))
-    print(f"{file}: {count} operations of openai {document['openai']}")
-
-
-if __name__ == "__main__":
-    main()

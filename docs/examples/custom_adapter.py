@@ -1,0 +1,187 @@
+"""An adapter for a framework that speaks neither ASGI nor WSGI, and a server for it out of the standard library.
+
+python docs/examples/custom_adapter.py
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from typing import Any, BinaryIO, NamedTuple, Unpack
+from urllib.parse import unquote_to_bytes
+
+import openai
+
+# --8<-- [start:adapter]
+from openai_middleware import OpenAICall, OpenAIEndpoint
+from openai_middleware.answer import map_answer
+from openai_middleware.errors import NotFoundError, OpenAIError
+from openai_middleware.exchange import Exchange, Header
+from openai_middleware.frontend import Frontend, Options
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the framework hands to an app."""
+
+    method: str
+    target: bytes  # as it stands in the request line
+    headers: list[Header]
+    stream: BinaryIO  # ends with the body
+    call: OpenAICall | None = None
+
+
+class Answer(NamedTuple):
+    """What an app returns."""
+
+    status: int
+    headers: list[Header]
+    chunks: Iterable[bytes]
+
+
+class OpenAIAdapter:
+    """Puts the OpenAI API in front of an app of this framework."""
+
+    def __init__(
+        self,
+        app: Callable[[Request], Answer],
+        endpoints: Iterable[OpenAIEndpoint | str] | None = None,
+        prefix: str | Iterable[str] | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        self._app = app
+        self._frontend = Frontend(endpoints, prefix, **options)
+
+    def __call__(self, request: Request) -> Answer:
+        raw_path, _, query = request.target.partition(b"?")
+        path = unquote_to_bytes(raw_path).decode(errors="replace")
+        try:
+            exchange = self._frontend.open(request.method, path, query, request.headers, raw_path=raw_path)
+            if exchange is None:
+                return self._app(request)
+            answer = self._app(with_call(exchange, request))
+            mapped = map_answer(exchange, answer.status, answer.headers, answer.chunks)
+        except OpenAIError as error:
+            status, headers, body = error.response()
+            return Answer(status, headers, [body])
+        if mapped is None:
+            return answer
+        return Answer(answer.status, answer.headers if mapped.headers is None else list(mapped.headers), mapped.chunks)
+
+
+def with_call(exchange: Exchange, request: Request) -> Request:
+    """The request as the app is to see it."""
+    body = read_body(exchange, request.stream) if exchange.reads_body else None
+    stream = request.stream if body is None else BytesIO(body)
+    return replace(request, headers=exchange.request_headers, stream=stream, call=exchange.receive(body))
+
+
+def read_body(exchange: Exchange, stream: BinaryIO) -> bytes:
+    body = bytearray()
+    while chunk := stream.read(65536):
+        body += chunk
+        exchange.check_size(len(body))
+    exchange.check_end(len(body))
+    return bytes(body)
+
+
+# --8<-- [end:adapter]
+
+
+# --8<-- [start:app]
+def app(request: Request) -> Answer:
+    if request.call is None:
+        return Answer(200, [(b"content-type", b"text/plain")], [b"A page of your own.\n"])
+    if request.call.operation != "chat.completions.create":
+        raise NotFoundError(f"This server does not know {request.call.operation}.", code="unknown_operation")
+    return create(**request.call.kwargs)
+
+
+def create(model: str, messages: list[dict[str, Any]], stream: bool = False, **others: object) -> Answer:
+    about = {"id": "chatcmpl-1", "created": int(time.time()), "model": model, "internal": True}
+    text = messages[-1]["content"].upper()
+    if stream:
+        return Answer(200, [(b"content-type", b"text/event-stream")], chunks(about, text))
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    completion = {**about, "object": "chat.completion", "choices": [choice]}
+    return Answer(200, [(b"content-type", b"application/json")], [json.dumps(completion).encode()])
+
+
+def chunks(about: dict[str, Any], text: str) -> Iterator[bytes]:
+    for word in text.split():
+        choice = {"index": 0, "delta": {"content": word}, "finish_reason": None}
+        chunk = {**about, "object": "chat.completion.chunk", "choices": [choice]}
+        yield b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+application = OpenAIAdapter(app, prefix="/v1")
+# --8<-- [end:app]
+
+
+class Body:
+    """A request body as a stream that ends where the body ends."""
+
+    def __init__(self, stream: Any, length: int) -> None:
+        self._stream = stream
+        self._left = length
+
+    def read(self, size: int) -> bytes:
+        chunk: bytes = self._stream.read(min(size, self._left))
+        self._left -= len(chunk)
+        return chunk
+
+
+class Handler(BaseHTTPRequestHandler):
+    """The framework's server: one connection for each request."""
+
+    def serve(self) -> None:
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
+        body: Any = Body(self.rfile, int(self.headers.get("content-length", 0)))
+        answer = application(Request(self.command, self.path.encode("latin-1"), headers, body))
+        self.send_response(answer.status)
+        for name, value in answer.headers:
+            self.send_header(name.decode("latin-1"), value.decode("latin-1"))
+        self.end_headers()
+        try:
+            for chunk in answer.chunks:
+                self.wfile.write(chunk)
+        finally:
+            if isinstance(answer.chunks, Generator):
+                answer.chunks.close()
+
+    do_GET = do_POST = do_DELETE = serve  # noqa: N815 - the names are http.server's
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def main() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            use(f"http://127.0.0.1:{server.server_port}")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def use(url: str) -> None:
+    question: Any = {"model": "loud", "messages": [{"role": "user", "content": "is anybody there"}]}
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="unused") as client:
+        completion = client.chat.completions.create(**question)
+        print(completion.choices[0].message.content, completion.model_extra)
+        for chunk in client.chat.completions.create(**question, stream=True):
+            print(chunk.choices[0].delta.content, chunk.model_extra)
+        try:
+            client.chat.completions.retrieve("chatcmpl-1")
+        except openai.NotFoundError as error:
+            print(error.code, error)
+        print(client.with_options(base_url=url).get("/health", cast_to=str).strip())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""One plain function with the OpenAI API around it.
+
+uvicorn --app-dir docs/examples plain_function:app
+gunicorn --chdir docs/examples plain_function:wsgi_app
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import openai
+
+# --8<-- [start:app]
+from openai_middleware import HandlerApp, OpenAIEndpoint, OpenAIMiddleware, OpenAIWSGIMiddleware, WSGIHandlerApp
+
+
+def shout(body: Any, *, model: str, messages: list[dict[str, Any]], stream: bool = False) -> Any:
+    words = messages[-1]["content"].upper().split()
+    if stream:
+        return chunks(model, words)
+    message = {"role": "assistant", "content": " ".join(words)}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return {**about("chat.completion", model), "choices": [choice]}
+
+
+def chunks(model: str, words: list[str]) -> Iterator[dict[str, Any]]:
+    for word in words:
+        choice = {"index": 0, "delta": {"content": f"{word} "}, "finish_reason": None}
+        yield {**about("chat.completion.chunk", model), "choices": [choice]}
+
+
+def about(kind: str, model: str) -> dict[str, Any]:
+    return {"id": "chatcmpl-1", "object": kind, "created": int(time.time()), "model": model}
+
+
+app = OpenAIMiddleware(HandlerApp(shout), [OpenAIEndpoint.CHAT_COMPLETIONS], prefix="/v1")
+wsgi_app = OpenAIWSGIMiddleware(WSGIHandlerApp(shout), [OpenAIEndpoint.CHAT_COMPLETIONS], prefix="/v1")
+# --8<-- [end:app]
+
+
+async def main() -> None:
+    question: Any = {"model": "loud", "messages": [{"role": "user", "content": "is anybody there"}]}
+
+    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
+        # The function does not declare `temperature`, so it is not called with it.
+        completion = await client.chat.completions.create(**question, temperature=0)
+        print("ASGI:", completion.choices[0].message.content)
+        try:
+            await client.chat.completions.create(**{**question, "messages": openai.omit})
+        except openai.UnprocessableEntityError as error:
+            print("ASGI:", error)
+
+    wsgi_client = httpx.Client(transport=httpx.WSGITransport(wsgi_app))
+    with openai.OpenAI(base_url="http://app/v1", api_key="unused", http_client=wsgi_client) as sync_client:
+        for chunk in sync_client.chat.completions.create(**question, stream=True):
+            print("WSGI:", repr(chunk.choices[0].delta.content))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,312 @@
+"""Server-Sent Events, mapped one by one as their bytes arrive; no I/O.
+
+The parsing follows the WHATWG HTML standard, section 9.2 (Server-sent events). The repairs are for the OpenAI SDKs,
+which drop a last event that has no blank line after it, and fail on an event whose data is empty.
+"""
+
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, Protocol
+
+import msgspec
+from msgspec import Raw
+
+from openai_middleware.body_mapping import (
+    UNDECODABLE,
+    BodyMapping,
+    MissingFieldError,
+    ResponseMapping,
+    fields_of,
+    value_of,
+)
+from openai_middleware.contract import Stream
+from openai_middleware.errors import InternalServerError, OpenAIError
+
+# The end of an event: the end of a line and an empty line. A carriage return after CR LF is the first half of another
+# CR LF until the next byte tells otherwise; one after a lone CR, or a lone LF, is a whole line end, so that the event
+# can leave. A line feed that follows after all is an empty line at the start of the next event.
+_END_OF_EVENT: Final = re.compile(rb"\r\n\r\n|\r\n\n|\r\n\r(?=[^\n])|\r\r|\n(?<!\r\n)[\r\n]")
+_LONGEST_UNFINISHED_END: Final = len(b"\r\n\r")
+_LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_DONE: Final = b"[DONE]"
+
+
+class EventMapping(Protocol):
+    """How the data of one kind of stream is mapped. Compiled once, used by many streams.
+
+    Attributes:
+        is_json: Whether all data is JSON, so that white space alone is as good as none.
+        ends_with_done: Whether the stream ends with `data: [DONE]`.
+        is_numbered: Whether events carry a `sequence_number`.
+    """
+
+    is_json: bool
+    ends_with_done: bool
+    is_numbered: bool
+
+    def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
+        """Map the data of one event.
+
+        Args:
+            data: The data, without `[DONE]`.
+            sequence_number: The number that this event gets if it has none.
+
+        Returns:
+            The data to send, the very same object where nothing has to change, and the number of the next event.
+        """
+
+
+class PassingEvents:
+    """Leaves the data of events as it is."""
+
+    is_json = False
+    ends_with_done = False
+    is_numbered = False
+
+    def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
+        """See `EventMapping.apply`."""
+        return data, sequence_number
+
+
+class RuleEvents:
+    """Maps the data of every event by rules. Error frames pass; a mandatory field has no meaning in events."""
+
+    is_json = False
+    ends_with_done = False
+    is_numbered = False
+
+    def __init__(self, rules: Sequence[BodyMapping]) -> None:
+        self._mapping = ResponseMapping([replace(rule, mandatory=False) for rule in rules])
+        self._maps_errors = any(rule.source_path in ("error", "$.error") for rule in rules)
+
+    def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
+        """See `EventMapping.apply`."""
+        if not self._maps_errors and _is_error_frame(fields_of(data)):
+            return data, sequence_number
+        return self._mapping.apply(data), sequence_number
+
+
+class ContractEvents:
+    """Filters the data of every event to the fields that the contract has for its type; unknown types pass.
+
+    Args:
+        stream: The stream's events.
+        answer_rules: The output rules of the JSON answer, for events that hold a whole answer.
+        nullable: Mandatory fields of that answer that are filled with null where they are absent.
+    """
+
+    is_json = True
+
+    def __init__(self, stream: Stream, answer_rules: Sequence[BodyMapping], nullable: Sequence[str]) -> None:
+        # An event may hold an answer that is not complete yet: only what can be null is filled in.
+        rules = [replace(rule, mandatory=rule.destination_path in nullable) for rule in answer_rules]
+        self._answer = ResponseMapping(rules, nullable)
+        # Errors have several forms, and some clients need just the fields that the contract does not have.
+        events = {kind: event for kind, event in stream.events.items() if kind != "error"}
+        self._fields = {kind: frozenset(event.fields) for kind, event in events.items()}
+        self._nested = {kind: event.nested.keys() if rules else () for kind, event in events.items()}
+        # Streams of chunks end with a marker; streams of typed events end with an event that says so.
+        self.ends_with_done = "" in stream.events
+        self.is_numbered = all("sequence_number" in event.fields for event in stream.events.values())
+
+    def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
+        """See `EventMapping.apply`."""
+        fields = fields_of(data)
+        own_number = _number(fields.get("sequence_number")) if self.is_numbered else None
+        following = sequence_number if own_number is None else own_number + 1
+        kind = "" if self.ends_with_done else _text(fields.get("type"))
+        known = self._fields.get(kind)
+        if known is None or (self.ends_with_done and _is_error_frame(fields)):
+            return data, following
+        is_changed = not fields.keys() <= known
+        if is_changed:
+            fields = {field: value for field, value in fields.items() if field in known}
+        for field in fields.keys() & self._nested[kind]:
+            before = bytes(fields[field])
+            after = self._mapped_answer(before)
+            if after is not before:
+                fields[field] = Raw(after)
+                is_changed = True
+        if self.is_numbered and own_number is None:
+            fields["sequence_number"] = Raw(b"%d" % sequence_number)
+            following += 1
+            is_changed = True
+        return msgspec.json.encode(fields) if is_changed else data, following
+
+    def _mapped_answer(self, answer: bytes) -> bytes:
+        try:
+            return self._answer.apply(answer)
+        except MissingFieldError:  # it is no object
+            return answer
+
+
+def _is_error_frame(fields: Mapping[str, Raw]) -> bool:
+    return "error" in fields and bytes(fields["error"]) != b"null"
+
+
+def _text(value: Raw | None) -> str:
+    text = value_of(value) if value is not None else ""
+    return text if isinstance(text, str) else ""
+
+
+def _number(value: Raw | None) -> int | None:
+    number = value_of(value) if value is not None else None
+    return number if type(number) is int else None
+
+
+class EventStream:
+    """One stream of Server-Sent Events on its way to the client.
+
+    Every split of the input gives the same output. An event leaves when its last byte has come, as its original bytes
+    where nothing has to change.
+    """
+
+    __slots__ = ("_buffer", "_has_id", "_is_done", "_is_first", "_mapping", "_searched", "_sequence_number")
+
+    def __init__(self, mapping: EventMapping) -> None:
+        self._mapping = mapping
+        self._buffer = bytearray()
+        self._searched = 0
+        self._sequence_number = 0
+        self._is_first = True
+        self._is_done = False
+        self._has_id = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take some bytes of the app and return those to send: of every event that ended here."""
+        buffer = self._buffer
+        if not buffer and chunk.endswith(b"\n\n") and chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk:
+            return self._event(chunk)
+        buffer += chunk
+        events = []
+        start = 0
+        while (found := _END_OF_EVENT.search(buffer, self._searched)) is not None:
+            end = found.end()
+            events.append(self._event(bytes(buffer[start:end])))
+            start = self._searched = end
+        del buffer[:start]
+        self._searched = max(0, len(buffer) - _LONGEST_UNFINISHED_END)
+        return b"".join(events)
+
+    def finish(self) -> bytes:
+        """The app's answer ended well: return what is still to be sent."""
+        rest, self._buffer = bytes(self._buffer), bytearray()
+        event = self._event(_ended(rest)) if rest else b""
+        if self._mapping.ends_with_done and not self._is_done:
+            self._is_done = True
+            event += b"data: [DONE]\n\n"
+        return event
+
+    def fail(self, error: BaseException) -> bytes:
+        """The app failed: return the frame on which the SDKs raise. Half an event that has come is discarded.
+
+        Args:
+            error: Where it is an `OpenAIError`, the client learns what it says; of any other, nothing.
+        """
+        self._buffer.clear()
+        if self._is_done:
+            return b""
+        if not isinstance(error, OpenAIError):
+            error = InternalServerError("The server failed while it was sending this answer.")
+        if self._mapping.is_numbered:
+            frame = {"type": "error", "sequence_number": self._sequence_number, "error": error.detail}
+            return b"event: error\ndata: " + msgspec.json.encode(frame) + b"\n\n"
+        return b"data: " + error.body() + b"\n\n"
+
+    def mapped(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """A whole stream, for a driver that iterates: what is to be sent of it, piece by piece.
+
+        An exception of the app is raised again; where something was sent already, after the frame that tells of it.
+        """
+        has_started = False
+        try:
+            for chunk in chunks:
+                if ready := self.feed(chunk):
+                    has_started = True
+                    yield ready
+            if rest := self.finish():
+                yield rest
+        except Exception as error:
+            if has_started:
+                yield self.fail(error)
+            raise
+
+    async def amapped(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+        """The same as `mapped`, for an async stream."""
+        has_started = False
+        try:
+            async for chunk in chunks:
+                if ready := self.feed(chunk):
+                    has_started = True
+                    yield ready
+            if rest := self.finish():
+                yield rest
+        except Exception as error:
+            if has_started:
+                yield self.fail(error)
+            raise
+
+    def _event(self, block: bytes) -> bytes:
+        """Map one event, given with the empty line that ends it. Empty lines before it are dropped."""
+        if self._is_first:
+            self._is_first = False
+            block = block.removeprefix(_BYTE_ORDER_MARK)
+        if block[:1] in b"\r\n":
+            block = block.lstrip(b"\r\n")
+            if not block:
+                return b""
+        if block.startswith(b"data: {") and block.find(b"\n") == len(block) - 2 and b"\r" not in block:
+            # What nearly every event of nearly every app looks like: one line of JSON.
+            payload = block[6:-2]
+            mapped = self._mapped(payload)
+            return block if mapped is payload else b"data: " + mapped + b"\n\n"
+        lines = _LINE_END.split(block)
+        data = [value for line in lines if (value := _field(line, b"data")) is not None]
+        payload = data[0] if len(data) == 1 else b"\n".join(data)
+        if not payload or (self._mapping.is_json and payload.isspace()):
+            is_comment = all(not line or line.startswith(b":") for line in lines)
+            return block if is_comment and not self._has_id else b""
+        for line in lines:
+            identifier = _field(line, b"id")
+            if identifier is not None:
+                self._has_id = bool(identifier)
+        if payload.startswith(_DONE):
+            self._is_done = True
+            return block
+        mapped = self._mapped(payload)
+        return block if mapped is payload else _rebuilt(lines, mapped)
+
+    def _mapped(self, payload: bytes) -> bytes:
+        try:
+            mapped, self._sequence_number = self._mapping.apply(payload, self._sequence_number)
+        except UNDECODABLE:
+            return payload
+        return mapped
+
+
+def _field(line: bytes, name: bytes) -> bytes | None:
+    """The value of a line, if it is a line of this field."""
+    if not line.startswith(name):
+        return None
+    if len(line) == len(name):
+        return b""
+    if line[len(name) : len(name) + 1] != b":":
+        return None
+    return line[len(name) + 1 :].removeprefix(b" ")
+
+
+def _rebuilt(lines: Sequence[bytes], data: bytes) -> bytes:
+    kept = [line for line in lines if line and _field(line, b"data") is None]
+    # A value that stood in several lines still does.
+    return b"".join(line + b"\n" for line in kept) + b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"
+
+
+def _ended(block: bytes) -> bytes:
+    """A last event with the empty line that ends it."""
+    if block.endswith(b"\r\n\r"):
+        return block
+    if block.endswith(b"\r"):
+        return block + b"\r"
+    return block + (b"\n" if block.endswith(b"\n") else b"\n\n")

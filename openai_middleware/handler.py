@@ -1,0 +1,126 @@
+"""Handlers: plain functions that take a call's keyword arguments."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+
+from openai_middleware.call import OpenAICall
+from openai_middleware.configuration_checks import operation_mistakes
+from openai_middleware.contract import shipped
+from openai_middleware.errors import NotFoundError, UnprocessableEntityError, raise_mistakes
+
+HandlerFunction = Callable[..., Any]
+HandlerType = TypeVar("HandlerType", bound=HandlerFunction)
+
+
+class Handler:
+    """A function, and what its signature says; computed once.
+
+    Its first positional parameter gets the request body. Of the call's keyword arguments it gets those that it
+    declares, or all where it has `**kwargs`.
+
+    Attributes:
+        is_async: Whether calling the function blocks nothing: it is a coroutine or an async generator function.
+    """
+
+    def __init__(self, function: HandlerFunction) -> None:
+        parameters = list(inspect.signature(function).parameters.values())
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        named = [*positional[1:], *(p for p in parameters if p.kind is p.KEYWORD_ONLY)]
+        first = positional[0] if positional else None
+        self._function = function
+        self._takes_first = first is not None or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self._first_name = first.name if first and first.kind is first.POSITIONAL_OR_KEYWORD else None
+        self._names = {p.name for p in named}
+        self._required = [p.name for p in named if p.default is p.empty]
+        self._takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        method = getattr(function, "__call__", function)  # noqa: B004 - an object with an async __call__ is one too
+        self.is_async = any(iscoroutinefunction(f) or inspect.isasyncgenfunction(f) for f in (function, method))
+
+    def __call__(self, call: OpenAICall, *first: Any) -> Any:
+        """Call the function, and return what it returns.
+
+        Args:
+            call: The call whose keyword arguments it gets.
+            first: What its first positional parameter gets instead of the body.
+
+        Raises:
+            UnprocessableEntityError: The function requires an argument that the request does not have.
+        """
+        missing = [name for name in self._required if name not in call.kwargs]
+        if missing:
+            message = f"Missing required parameter: '{missing[0]}'."
+            raise UnprocessableEntityError(message, param=missing[0], code="missing_required_parameter")
+        kwargs = {
+            name: value
+            for name, value in call.kwargs.items()
+            if (self._takes_all or name in self._names) and name != self._first_name
+        }
+        return self._function(*((first or (call.body,)) if self._takes_first else ()), **kwargs)
+
+    def run(self, call: OpenAICall, *first: Any) -> Any:
+        """Call the function from sync code, and return its result; a coroutine function runs on a loop of its own."""
+        result = self(call, *first)
+        return async_to_sync(_awaited)(result) if inspect.isawaitable(result) else result
+
+    async def arun(self, call: OpenAICall, *first: Any) -> Any:
+        """Call the function from async code, and return its result; a sync function runs in a thread."""
+        if self.is_async:
+            result = self(call, *first)
+        else:
+            result = await sync_to_async(self, thread_sensitive=False)(call, *first)
+        return await result if inspect.isawaitable(result) else result
+
+    def handler_for(self, call: OpenAICall) -> "Handler":
+        """Itself, whatever the call: see `Dispatcher.handler_for`."""
+        return self
+
+
+async def _awaited(result: Awaitable[Any]) -> Any:
+    return await result
+
+
+class Dispatcher:
+    """One function for each operation:
+
+    dispatch = Dispatcher()
+
+    @dispatch("chat.completions.create")
+    async def create(body, *, model, messages): ...
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+
+    def __call__(self, operation: str) -> Callable[[HandlerType], HandlerType]:
+        """A decorator that registers a function for an operation; a later registration replaces an earlier one.
+
+        Raises:
+            ConfigurationError: There is no such operation.
+        """
+        raise_mistakes(operation_mistakes(operation, shipped()))
+
+        def register(function: HandlerType) -> HandlerType:
+            self._handlers[operation] = Handler(function)
+            return function
+
+        return register
+
+    def handler_for(self, call: OpenAICall) -> Handler:
+        """The handler of the call's operation.
+
+        Raises:
+            NotFoundError: None was registered.
+        """
+        handler = self._handlers.get(call.operation or "")
+        if handler is None:
+            message = f"This server does not support {call.operation or f'{call.method} {call.path}'}."
+            raise NotFoundError(message, code="unsupported_operation")
+        return handler
+
+
+def as_handler(function: HandlerFunction | Dispatcher) -> Handler | Dispatcher:
+    """What finds the handler of a call: the dispatcher, or the one function that handles all calls."""
+    return function if isinstance(function, Dispatcher) else Handler(function)

@@ -1,0 +1,468 @@
+"""Configuration mistakes: one test per code, and all of them in one report."""
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import openai_middleware
+from openai_middleware import APIHandlerConfig, BodyMappings, EndpointConfig, OpenAIMiddleware
+from openai_middleware.body_mapping import BodyMapping
+from openai_middleware.errors import ConfigurationError, ConfigurationMistake
+from openai_middleware.frontend import Options
+from openai_middleware.validation import HINTS
+from tests.drivers import App, mappings
+
+PACKAGE = Path(openai_middleware.__file__).parent
+DOCUMENTATION = Path(__file__).parent.parent / "docs" / "configuration.md"
+
+
+def middleware(**arguments: Any) -> OpenAIMiddleware:
+    return OpenAIMiddleware(App(), **arguments)
+
+
+def of_dict(**endpoint: Any) -> OpenAIMiddleware:
+    """A middleware with the dictionary of one endpoint."""
+    return middleware(config={"endpoints": {"POST:/x": {"path": "/x", **endpoint}}})
+
+
+def of_rule(*rule: Any) -> OpenAIMiddleware:
+    names = ("source_path", "destination_path", "mandatory")
+    return of_dict(input_body_mappings={"mappings": [dict(zip(names, rule, strict=False))]})
+
+
+def of_paths(*lines: str, **options: Any) -> OpenAIMiddleware:
+    """A middleware with endpoints, written `POST /path`."""
+    config = APIHandlerConfig()
+    for line in lines:
+        method, path = line.split(" ")
+        config.add_endpoint_handler(path, method)
+    return middleware(config=config, **options)
+
+
+def of_conflict() -> OpenAIMiddleware:
+    config = APIHandlerConfig()
+    config.add_endpoint_handler("/x/{a}", input_body_mappings=mappings(("$.b", "a")))
+    return middleware(config=config)
+
+
+def mistakes_of(build: Callable[[], Any]) -> list[ConfigurationMistake]:
+    """The mistakes that this earns; none where it is fine."""
+    try:
+        build()
+    except ConfigurationError as error:
+        return list(error.mistakes)
+    return []
+
+
+def codes_of(build: Callable[[], Any]) -> list[str]:
+    return [mistake.code for mistake in mistakes_of(build)]
+
+
+RULE = "endpoints.POST:/x.input_body_mappings.mappings.0"
+
+# Code, the value that is wrong, the place in the configuration, and what a user did.
+ONE_BY_ONE: list[tuple[str, Any, str, Callable[[], Any]]] = [
+    ("app_not_callable", None, "app", lambda: OpenAIMiddleware(None)),
+    (
+        "config_and_endpoints",
+        {"endpoints": None, "prefix": "/v1"},
+        "",
+        lambda: middleware(config=APIHandlerConfig(), prefix="/v1"),
+    ),
+    ("contract_unreadable", "no-such-file", "contract", lambda: middleware(prefix="/v1", contract="no-such-file")),
+    ("endpoints_type", "responses", "endpoints", lambda: middleware(endpoints="responses")),
+    ("endpoints_unknown", "nothing", "endpoints", lambda: middleware(endpoints=["responses", "nothing"])),
+    ("prefix_type", 5, "prefix", lambda: middleware(prefix=5)),
+    ("prefix_leading_slash", "v1", "prefix", lambda: middleware(prefix="v1")),
+    ("prefix_trailing_slash", "/v1/", "prefix", lambda: middleware(prefix="/v1/")),
+    ("prefix_wildcard", "/*/v1", "prefix", lambda: middleware(prefix="/*/v1")),
+    ("path_wildcard", "/*/x", "path", lambda: EndpointConfig("/*/x")),
+    ("path_wildcard_placeholder", "/{x}/*", "path", lambda: EndpointConfig("/{x}/*")),
+    ("path_unclosed", "/{x", "path", lambda: EndpointConfig("/{x")),
+    ("path_placeholder", "/{}", "path", lambda: EndpointConfig("/{}")),
+    ("path_placeholder_repeated", "/{x}/{x}", "path", lambda: EndpointConfig("/{x}/{x}")),
+    ("path_template_overlap", "/{b}", "endpoints.POST:/{b}.path", lambda: of_paths("POST /{a}", "POST /{b}")),
+    ("parameter_conflict", "a", "endpoints.POST:/x/{a}.input_body_mappings", of_conflict),
+    ("source_path_empty", "", RULE, lambda: of_rule("", "x")),
+    ("source_path_invalid", "$[", RULE, lambda: of_rule("$[", "x")),
+    ("destination_path_empty", "", RULE, lambda: of_rule("$.x", "")),
+    ("operation_unknown", "chat.create", "endpoints.POST:/x.operation", lambda: of_dict(operation="chat.create")),
+    (
+        "endpoint_key_mismatch",
+        "GET:/x",
+        "endpoints.GET:/x",
+        lambda: APIHandlerConfig(endpoints={"GET:/x": {"path": "x"}}),
+    ),
+    ("missing", {"source_path": "$.x"}, f"{RULE}.destination_path", lambda: of_rule("$.x")),
+    ("extra_forbidden", 1, "prefixes", lambda: middleware(prefixes=1)),
+    ("enum", "FETCH", "endpoints.POST:/x.http_method", lambda: of_dict(http_method="fetch")),
+    ("literal_error", "drop", "unmatched", lambda: middleware(unmatched="drop")),
+    ("string_type", 5, "endpoints.POST:/x.description", lambda: of_dict(description=5)),
+    ("bool_type", "perhaps", "enabled", lambda: middleware(config={"enabled": "perhaps"})),
+    ("int_type", "1", "max_body_size", lambda: middleware(max_body_size="1")),
+    ("greater_than_equal", -1, "max_body_size", lambda: middleware(max_body_size=-1)),
+    ("list_type", 5, RULE.removesuffix(".0"), lambda: of_dict(input_body_mappings={"mappings": 5})),
+    ("dict_type", 5, "endpoints.POST:/x.input_body_mappings", lambda: of_dict(input_body_mappings=5)),
+]
+
+
+@pytest.mark.parametrize(("code", "value", "where", "build"), ONE_BY_ONE, ids=[case[0] for case in ONE_BY_ONE])
+def test_each_mistake_has_its_code_the_bad_value_the_place_and_a_hint(
+    code: str, value: Any, where: str, build: Callable[[], Any]
+) -> None:
+    with pytest.raises(ValueError, match=rf"\[{code}\]") as caught:
+        build()
+
+    assert isinstance(caught.value, ConfigurationError)
+    [mistake] = caught.value.mistakes
+    assert (mistake.code, mistake.value, mistake.where) == (code, value, where)
+    assert mistake.message.endswith(".")
+    assert mistake.hint
+    for part in (mistake.message, repr(value), mistake.hint, where):
+        assert part in str(caught.value)
+
+
+# --- the codes
+
+
+def literals(module: ast.Module, *callers: str) -> Iterator[str]:
+    """The first arguments of all calls of functions with these names."""
+    for node in ast.walk(module):
+        match node:
+            case ast.Call(func=ast.Name(id=name), args=[ast.Constant(value=str(code)), *_]) if name in callers:
+                yield code
+
+
+def codes_in_the_source() -> set[str]:
+    modules = [ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")]
+    return {code for module in modules for code in literals(module, "ConfigurationMistake", "mistake")} | set(HINTS)
+
+
+def codes_in_the_documentation() -> list[str]:
+    """The first cells of the table that begins with "code"."""
+    _, _, table = DOCUMENTATION.read_text("utf-8").partition("| code |")
+    rows = [line.split("|") for line in table.partition("\n\n")[0].splitlines()[2:]]
+    return [row[1].strip().strip("`") for row in rows]
+
+
+def test_every_code_in_the_source_has_a_test() -> None:
+    assert {code for code, *_ in ONE_BY_ONE} == codes_in_the_source()
+    assert len(ONE_BY_ONE) == len(codes_in_the_source())
+
+
+def test_every_code_in_the_source_is_documented_once() -> None:
+    assert sorted(codes_in_the_documentation()) == sorted(codes_in_the_source())
+
+
+# --- all together
+
+
+def test_all_mistakes_of_a_configuration_are_reported_together() -> None:
+    rule = {"source_path": "$.a", "destination_path": "y"}
+    endpoints = {
+        "POST:/a": {"path": "/*/a", "http_method": "fetch", "description": 5},
+        "POST:/b": {"path": "/b", "input_body_mappings": {"mappings": [rule, {"source_path": "$["}, 5]}},
+        "POST:/c": {"path": "/d", "colour": "red"},
+        "POST:/e": {"path": "/e"},
+        "POST:/{x}": {"path": "/{x}"},
+        "POST:/{y}": {"path": "/{y}", "input_body_mappings": {"mappings": [rule]}, "operation": "chat.complete"},
+        "GET:/f": {"path": "/f"},
+    }
+    config = {"enabled": "perhaps", "endpoints": endpoints, "colour": "red"}
+
+    mistakes = mistakes_of(lambda: middleware(config=config, prefix="/v1", unmatched="drop", max_body_size=-1, x=1))
+
+    assert {(mistake.code, mistake.where) for mistake in mistakes} == {
+        ("literal_error", "unmatched"),
+        ("greater_than_equal", "max_body_size"),
+        ("extra_forbidden", "x"),
+        ("config_and_endpoints", ""),
+        ("bool_type", "enabled"),
+        ("extra_forbidden", "colour"),
+        ("path_wildcard", "endpoints.POST:/a.path"),
+        ("enum", "endpoints.POST:/a.http_method"),
+        ("string_type", "endpoints.POST:/a.description"),
+        ("missing", "endpoints.POST:/b.input_body_mappings.mappings.1.destination_path"),
+        ("dict_type", "endpoints.POST:/b.input_body_mappings.mappings.2"),
+        ("extra_forbidden", "endpoints.POST:/c.colour"),
+        ("path_template_overlap", "endpoints.POST:/{y}.path"),
+        ("parameter_conflict", "endpoints.POST:/{y}.input_body_mappings"),
+        ("operation_unknown", "endpoints.POST:/{y}.operation"),
+        ("endpoint_key_mismatch", "endpoints.GET:/f"),
+    }
+    assert len(mistakes) == 16
+
+
+def test_the_report_lists_every_mistake() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        middleware(endpoints=["nothing"], prefix=["v1/", 5], unmatched="drop")
+
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "5 configuration mistakes:"
+    assert [line.rpartition("[")[2].rstrip("]") for line in lines[1:]] == [
+        "literal_error",
+        "prefix_leading_slash",
+        "prefix_trailing_slash",
+        "prefix_type",
+        "endpoints_unknown",
+    ]
+
+
+CODES = codes_in_the_source()
+KEYS = st.sampled_from(
+    [
+        *APIHandlerConfig.model_fields,
+        *EndpointConfig.model_fields,
+        *("mappings", "source_path", "destination_path", "mandatory", "self", "POST:/a", "GET:/{x}"),
+    ]
+)
+WORDS = st.text("a*{}/$.[\ud800", max_size=4) | st.sampled_from(
+    ["/a", "/{x}", "$.a", "get", "POST", "allow", "forbid", "off"]
+)
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.binary(max_size=2),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.integers() | WORDS, inner, max_size=6),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(KEYS, JUNK, max_size=6) | JUNK)
+@settings(deadline=None, max_examples=300)
+@pytest.mark.parametrize("kind", [APIHandlerConfig, EndpointConfig, BodyMappings])
+def test_any_dictionary_is_taken_or_refused_with_codes_that_are_documented(kind: Any, struct: Any) -> None:
+    assert set(codes_of(lambda: kind.from_dict(struct))) <= CODES
+
+
+@given(st.dictionaries(st.sampled_from([*Options.__annotations__, "x"]), JUNK))
+@settings(deadline=None)
+def test_any_options_are_taken_or_refused_with_codes_that_are_documented(options: Any) -> None:
+    assert set(codes_of(lambda: middleware(endpoints=[], **options))) <= CODES
+
+
+@given(JUNK, JUNK)
+@settings(deadline=None)
+def test_any_groups_and_prefixes_are_taken_or_refused_with_codes_that_are_documented(  # C2
+    endpoints: Any, prefix: Any
+) -> None:
+    assert set(codes_of(lambda: middleware(endpoints=endpoints, prefix=prefix))) <= CODES
+
+
+# --- what is a mistake, and what is not
+
+
+@pytest.mark.parametrize(
+    ("lines", "codes"),
+    [
+        (["POST /a/{x}", "POST /a/{y}"], ["path_template_overlap"]),
+        (["POST /a/{x}", "post a/{y}", "POST /a/{z}"], ["path_template_overlap"] * 2),
+        (["POST /{a}-{b}", "POST /{c}-{d}"], ["path_template_overlap"]),
+        (["POST /a/{x}", "GET /a/{y}"], []),
+        (["POST /a/{x}", "POST /a/{x}/"], []),
+        (["POST /a/{x}", "POST /{x}/a"], []),
+        (["POST /a/{x}", "POST /A/{x}"], []),
+        (["POST /a/{x}", "POST /a/b", "POST /a/*", "POST /*"], []),
+    ],
+)
+def test_two_templates_of_one_shape_on_one_method_are_a_mistake(lines: list[str], codes: list[str]) -> None:  # M8
+    assert codes_of(lambda: of_paths(*lines)) == codes
+
+
+def of_mappings(*endpoints: tuple[str, dict[str, str]], kind: str = "input_body_mappings") -> OpenAIMiddleware:
+    config = APIHandlerConfig()
+    for line, destinations in endpoints:
+        method, path = line.split(" ")
+        config.add_endpoint_handler(path, method, **{kind: mappings(*destinations.items())})
+    return middleware(config=config)
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "values"),
+    [
+        ([("POST /a/{x}", {"$.b": "x"})], ["x"]),
+        ([("POST /a/{x}/{y}", {"$.b": "y", "$.c": "x"})], ["x", "y"]),
+        ([("POST /a/{x}", {}), ("POST /a/*", {"$.b": "x"})], ["x"]),
+        ([("POST /a/{x}", {}), ("POST /a*", {"$.b": "x"}), ("POST /*", {"$.b": "x"})], ["x", "x"]),
+        ([("POST /a/{x}", {"$.x": "b"})], []),
+        ([("POST /a/{x}", {}), ("GET /a/*", {"$.b": "x"})], []),
+        ([("POST /a/{x}", {}), ("POST /b/*", {"$.b": "x"})], []),
+        ([("POST /a/{x}", {}), ("POST /a/b/*", {"$.b": "x"})], []),
+        ([("POST /a/{x}", {}), ("POST /a/b", {"$.b": "x"})], []),
+    ],
+)
+def test_a_body_destination_that_is_a_path_parameter_is_a_mistake(  # B8
+    endpoints: list[Any], values: list[str]
+) -> None:
+    mistakes = mistakes_of(lambda: of_mappings(*endpoints))
+
+    assert [mistake.code for mistake in mistakes] == ["parameter_conflict"] * len(values)
+    assert [mistake.value for mistake in mistakes] == values
+
+
+def test_a_field_of_an_answer_may_have_the_name_of_a_path_parameter() -> None:  # B8
+    assert codes_of(lambda: of_mappings(("POST /a/{x}", {"$.b": "x"}), kind="output_body_mappings")) == []
+
+
+@pytest.mark.parametrize("prefix", ["/{model}", "/{messages}", "/{input}/v1"])
+def test_a_placeholder_in_the_prefix_must_not_be_a_body_field(prefix: str) -> None:  # B8 C2
+    codes = codes_of(lambda: middleware(endpoints=["chat_completions", "responses"], prefix=prefix))
+
+    assert codes
+    assert set(codes) == {"parameter_conflict"}
+
+
+@pytest.mark.parametrize("prefix", ["/{response_id}", "/{completion_id}/v1"])
+def test_a_placeholder_in_the_prefix_must_not_be_one_of_an_operation(prefix: str) -> None:  # M8 C2
+    codes = codes_of(lambda: middleware(endpoints=["chat_completions", "responses"], prefix=prefix))
+
+    assert codes
+    assert set(codes) == {"path_placeholder_repeated"}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "codes"),
+    [
+        ("", ["prefix_leading_slash"]),
+        ("/", ["prefix_trailing_slash"]),
+        ("v1/", ["prefix_leading_slash", "prefix_trailing_slash"]),
+        ("/{x", ["path_unclosed"]),
+        ("/{}", ["path_placeholder"]),
+        ("/{x}/{x}", ["path_placeholder_repeated"]),
+        ("/*", ["prefix_wildcard"]),
+        (["/v1", "v2", "/v3/"], ["prefix_leading_slash", "prefix_trailing_slash"]),
+        (["/v1", None], ["prefix_type"]),
+        (b"/v1", ["prefix_type"]),
+        (object(), ["prefix_type"]),
+        ("//v1", []),
+        ("/v1/x.y", []),
+    ],
+)
+def test_a_prefix_starts_with_a_slash_and_does_not_end_with_one(prefix: Any, codes: list[str]) -> None:  # C2 M10
+    mistakes = mistakes_of(lambda: middleware(prefix=prefix))
+
+    assert [mistake.code for mistake in mistakes] == codes
+    assert {mistake.where for mistake in mistakes} <= {"prefix"}
+
+
+@pytest.mark.parametrize("endpoints", ["responses", b"responses", 5, True])
+def test_groups_are_never_a_single_string(endpoints: Any) -> None:  # C2
+    [mistake] = mistakes_of(lambda: middleware(endpoints=endpoints))
+
+    assert mistake.code == "endpoints_type"
+    assert mistake.value == endpoints
+
+
+@pytest.mark.parametrize("group", ["chat", "RESPONSES", 5, None, ["responses"], {}])
+def test_an_unknown_group_lists_the_choices(group: Any) -> None:  # C2
+    [mistake] = mistakes_of(lambda: middleware(endpoints=[group]))
+
+    assert (mistake.code, mistake.value) == ("endpoints_unknown", group)
+    assert all(choice in mistake.hint for choice in ("chat_completions", "responses"))
+
+
+@pytest.mark.parametrize(
+    ("operation", "nearest"), [("chat.completion.create", "chat.completions.create"), ("responses.get", "responses.")]
+)
+def test_an_unknown_operation_proposes_the_nearest(operation: str, nearest: str) -> None:
+    [mistake] = mistakes_of(lambda: of_dict(operation=operation))
+
+    assert nearest in mistake.hint
+
+
+@pytest.mark.parametrize("option", ["unmatched", "absent_optional"])
+@pytest.mark.parametrize("value", ["Pass", "", None, 1, [], True])
+def test_a_choice_that_there_is_not_is_told_with_those_there_are(option: str, value: Any) -> None:
+    [mistake] = mistakes_of(lambda: middleware(**{option: value}))
+
+    assert (mistake.code, mistake.value, mistake.where) == ("literal_error", value, option)
+    assert all(
+        choice in mistake.message for choice in {"unmatched": ("'pass'", "'reject'")}.get(option, ("'omit'", "'null'"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "codes"),
+    [
+        (None, []),
+        (0, []),
+        (1, []),
+        (-1, ["greater_than_equal"]),
+        ("1", ["int_type"]),
+        (1.0, ["int_type"]),
+        (1.5, ["int_type"]),
+        (True, ["int_type"]),
+        ([], ["int_type"]),
+    ],
+)
+def test_max_body_size_is_none_or_a_number_of_bytes(value: Any, codes: list[str]) -> None:
+    assert codes_of(lambda: middleware(max_body_size=value)) == codes
+
+
+@pytest.mark.parametrize(
+    ("value", "codes"), [(None, []), (True, []), (False, []), (1, ["bool_type"]), ("yes", ["bool_type"])]
+)
+def test_include_url_info_is_none_or_a_bool(value: Any, codes: list[str]) -> None:
+    assert codes_of(lambda: middleware(include_url_info=value)) == codes
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"endpoints": ["responses"]}, {"endpoints": []}, {"prefix": "/v1"}, {"endpoints": [], "prefix": "/v1"}],
+)
+def test_a_config_does_not_go_together_with_groups_or_a_prefix(arguments: Any) -> None:
+    assert codes_of(lambda: middleware(config={}, **arguments)) == ["config_and_endpoints"]
+    assert codes_of(lambda: middleware(config=None, **arguments)) == []
+
+
+@pytest.mark.parametrize("config", [5, "x", [], object()])
+def test_a_config_is_an_object_or_its_dictionary(config: Any) -> None:
+    [mistake] = mistakes_of(lambda: middleware(config=config))
+
+    assert (mistake.code, mistake.value) == ("dict_type", config)
+
+
+@pytest.mark.parametrize("app", [None, "app", 5, {}])
+def test_an_app_is_callable(app: Any) -> None:
+    assert codes_of(lambda: OpenAIMiddleware(app)) == ["app_not_callable"]
+
+
+@pytest.mark.parametrize(
+    ("build", "code"),
+    [
+        (lambda: APIHandlerConfig().get_endpoint_config("fetch", "/x"), "enum"),
+        (lambda: APIHandlerConfig().remove_endpoint_handler("/x", "fetch"), "enum"),
+        (lambda: APIHandlerConfig().add_endpoint_handler("/x", None), "enum"),
+        (lambda: APIHandlerConfig().add_endpoint_handler("/x", action="deny"), "enum"),
+        (lambda: APIHandlerConfig().add_endpoint_handler(5), "string_type"),
+        (lambda: APIHandlerConfig().add_endpoint_handler("/x", input_body_mappings="$.a"), "dict_type"),
+        (lambda: APIHandlerConfig(colour="red"), "extra_forbidden"),
+        (lambda: APIHandlerConfig(endpoints=[]), "dict_type"),
+        (lambda: APIHandlerConfig.from_dict({1: 2}), "extra_forbidden"),
+        (lambda: APIHandlerConfig.from_dict({"self": 2}), "extra_forbidden"),
+        (lambda: BodyMappings([{"source_path": "a", "destination_path": "b", "optional": True}]), "extra_forbidden"),
+        (lambda: BodyMappings({1: 2} for _ in "a"), "extra_forbidden"),
+        (lambda: BodyMappings().add_mapping(5, "x"), "string_type"),
+        (lambda: BodyMappings().add_mapping("$.x", None), "string_type"),
+        (lambda: BodyMappings().add_mapping("$.x", "x", "perhaps"), "bool_type"),
+        (lambda: BodyMappings("$.a"), "list_type"),
+        (lambda: BodyMappings(["$.a"]), "dict_type"),
+        (lambda: BodyMapping("", "x"), "source_path_empty"),
+        (lambda: EndpointConfig(description=b"\xff"), "string_type"),
+        (lambda: EndpointConfig(b"/{x"), "path_unclosed"),
+    ],
+)
+def test_mistakes_are_told_by_the_objects_themselves(build: Callable[[], Any], code: str) -> None:
+    assert code in codes_of(build)
+
+
+def test_a_mistake_made_on_the_object_afterwards_is_found_when_the_middleware_is_built() -> None:
+    config = APIHandlerConfig()
+    config.add_endpoint_handler("/x")
+    config.endpoints["POST:/x"].path = "/{x"
+    config.include_url_info = "perhaps"
+
+    assert sorted(codes_of(lambda: middleware(config=config))) == ["bool_type", "path_unclosed"]

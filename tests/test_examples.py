@@ -1,0 +1,311 @@
+"""The example programs: each is run as a user runs it, and driven with the official SDK."""
+
+import asyncio
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from openai import AsyncOpenAI, OpenAI
+
+from tests.servers import server_process
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
+URL = r"^(http://127\.0\.0\.1:\d+/v1)$"
+QUESTION: list[Any] = [{"role": "user", "content": "What is openai-middleware, and is it a proxy?"}]
+OTHERS = sorted({file.name for file in EXAMPLES.glob("*.py")} - {"ask_docs.py", "ask_docs_demo.py"})
+
+
+def python(*arguments: str | Path) -> list[str | Path]:
+    return [sys.executable, "-W", "error", *arguments]
+
+
+def run(program: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(python(program), cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    print(done.stdout, done.stderr)  # pytest shows it where the test fails
+    return done
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_example_ends_well(name: str, tmp_path: Path) -> None:
+    assert run(EXAMPLES / name, tmp_path).returncode == 0
+
+
+# The demo
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    return run(EXAMPLES / "ask_docs_demo.py", tmp_path_factory.mktemp("elsewhere"))
+
+
+def test_demo_shows_every_call_and_ends_well(demo: subprocess.CompletedProcess[str]) -> None:
+    assert (demo.returncode, demo.stderr) == (0, "")
+    calls = re.findall(r"^>>> client\.([a-z_.]+)\(", demo.stdout, re.MULTILINE)
+    assert calls == [
+        *["chat.completions.create"] * 3,
+        "chat.completions.list",
+        "chat.completions.retrieve",
+        "chat.completions.messages.list",
+        "chat.completions.update",
+        "chat.completions.delete",
+        "responses.create",
+        "responses.retrieve",
+        "responses.input_items.list",
+        "responses.delete",
+        "responses.retrieve",
+        "post",
+    ]
+    for line in [
+        "    from docs/index.md: openai-middleware",
+        "    iterating over it fetches the next page too: 3 completions in all",
+        "    metadata={'topic': 'done'}",
+        "    openai.NotFoundError: Error code: 404 - There is no response with this id.",
+        "    param='response_id', code='not_found', type='invalid_request_error'",
+        "    openai.UnprocessableEntityError: Error code: 422 - Missing required parameter: 'messages'.",
+        "    param='messages', code='missing_required_parameter', type='invalid_request_error'",
+        "Everything came back as it should.",
+    ]:
+        assert line in demo.stdout.splitlines()
+
+
+def test_demo_stops_the_app_that_it_started(demo: subprocess.CompletedProcess[str]) -> None:
+    found = re.search(r'base_url="http://127\.0\.0\.1:(\d+)/v1"', demo.stdout)
+    assert found is not None
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", int(found[1]))):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("app", "message"),
+    [
+        ("raise SystemExit(3)", "The app did not start: it ended with 3."),
+        ("import openai_middleware.nonsense", "The app did not start: it ended with 1."),
+    ],
+)
+def test_demo_fails_where_the_app_does_not_start(app: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "ask_docs.py").write_text(app)
+    demo = tmp_path / "ask_docs_demo.py"
+    demo.write_text((EXAMPLES / demo.name).read_text())
+    done = run(demo, tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == message
+
+
+def test_demo_fails_where_an_answer_is_not_as_it_should_be(tmp_path: Path) -> None:
+    for file in EXAMPLES.glob("ask_docs*.py"):
+        text = file.read_text().replace("__file__", repr(str(file)) if "library" in file.name else "__file__")
+        (tmp_path / file.name).write_text(text.replace('completion["metadata"] = metadata_of(call)', "pass"))
+    done = run(tmp_path / "ask_docs_demo.py", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "Expected {'topic': 'done'}, got {'topic': 'demo'}.\n"
+
+
+# The app of the demo
+
+
+@pytest.fixture(scope="module")
+def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    with server_process(python(EXAMPLES / "ask_docs.py"), URL, cwd=elsewhere) as server:
+        yield server.ready[1]
+        assert server.output == [server.ready[1]]
+
+
+@pytest.fixture(params=["default", "strict"])
+def client(request: pytest.FixtureRequest, base_url: str) -> Iterator[OpenAI]:
+    is_strict = request.param == "strict"
+    with OpenAI(base_url=base_url, api_key="none", _strict_response_validation=is_strict) as client:
+        yield client
+
+
+def test_app_stops_when_it_is_told_to_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with server_process(python(EXAMPLES / "ask_docs.py"), URL, env={"TMPDIR": str(tmp_path)}) as server:
+        assert list(tmp_path.rglob("*.sqlite"))
+        assert server.stop() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_app_serves_the_port_and_keeps_the_file_that_it_is_given(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = python(EXAMPLES / "ask_docs.py", "--port", str(port), "--database", tmp_path / "answers")
+    ids = []
+    for _ in range(2):
+        with (
+            server_process(command, URL) as server,
+            OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none") as client,
+        ):
+            assert server.ready[1] == f"http://127.0.0.1:{port}/v1"
+            ids.append(client.chat.completions.create(model="m", messages=QUESTION).id)
+            assert [item.id for item in client.chat.completions.list()] == ids
+
+
+def test_answers_quote_the_documentation_and_cite_it(client: OpenAI) -> None:
+    message = client.chat.completions.create(model="m", messages=QUESTION).choices[0].message
+    assert message.content is not None
+    assert message.annotations
+    for annotation in message.annotations:
+        citation = annotation.url_citation
+        quote = message.content[citation.start_index : citation.end_index]
+        passage, _, source = quote.rpartition("\n")
+        assert source == f"({citation.title}, {citation.url})"
+        assert passage in (EXAMPLES.parent.parent / citation.url).read_text()
+
+
+@pytest.mark.parametrize("question", ["?!", "zzzqqq", '" OR *', "What is it?"])
+def test_question_without_an_answer_is_answered_so(question: str, client: OpenAI) -> None:
+    response = client.responses.create(input=question)
+    assert (response.output_text, response.status) == ("The documentation does not say.", "completed")
+
+
+def test_stored_completions_are_listed_changed_and_deleted(client: OpenAI) -> None:  # C3
+    tag = {"test": client.chat.completions.create(model="m", messages=QUESTION).id}
+    created = [client.chat.completions.create(model="m", messages=QUESTION, metadata=tag) for _ in range(3)]
+    client.chat.completions.create(model="m", messages=QUESTION, metadata=tag, store=False)
+    ids = [completion.id for completion in created]
+
+    def listed(**query: Any) -> list[str]:
+        return [completion.id for completion in client.chat.completions.list(metadata=tag, **query)]
+
+    assert listed() == listed(limit=2) == listed(limit=1, order="asc", model="m") == ids
+    assert listed(limit=2, order="desc") == ids[::-1]
+    assert listed(after=ids[0]) == ids[1:]
+    assert listed(model="another") == []
+    page = client.chat.completions.list(metadata=tag, limit=2)
+    assert [page.has_more, page.first_id, page.last_id] == [True, ids[0], ids[1]]  # type: ignore[attr-defined]
+
+    assert client.chat.completions.retrieve(ids[0]) == created[0]
+    updated = client.chat.completions.update(ids[0], metadata={"a": "b"})
+    assert updated == client.chat.completions.retrieve(ids[0])
+    assert (updated.metadata, updated.choices) == ({"a": "b"}, created[0].choices)
+    assert listed() == ids[1:]
+    assert client.chat.completions.delete(ids[1]).deleted
+    assert listed() == ids[2:]
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.retrieve(ids[1])
+
+
+def test_messages_of_a_completion_are_those_that_were_sent(base_url: str) -> None:
+    # Not with strict validation: the SDK's type for these messages has the role "assistant" only.
+    messages: list[Any] = [{"role": "system", "content": "Be brief."}, *QUESTION]
+    with OpenAI(base_url=base_url, api_key="none") as client:
+        completion = client.chat.completions.create(model="m", messages=messages)
+        found = list(client.chat.completions.messages.list(completion.id, limit=1))
+    assert [{"role": message.role, "content": message.content} for message in found] == messages
+    assert len({message.id for message in found}) == 2
+
+
+def test_conversation_goes_on_from_a_response(client: OpenAI) -> None:  # C3
+    first = client.responses.create(model="m", input="Is it a proxy?", metadata={"a": "b"})
+    assert client.responses.retrieve(first.id) == first
+    second = client.responses.create(input=QUESTION, previous_response_id=first.id)
+    items = list(client.responses.input_items.list(second.id, order="asc", limit=1))
+    texts = [content.text for item in items for content in item.content]  # type: ignore[union-attr]
+    assert texts == ["Is it a proxy?", first.output_text, QUESTION[0]["content"]]
+    assert list(client.responses.input_items.list(second.id)) == items[::-1]
+
+    counted = client.responses.input_tokens.count(input=QUESTION, previous_response_id=first.id)
+    assert second.usage is not None
+    assert counted.input_tokens == second.usage.input_tokens == sum(len(text.split()) for text in texts)
+
+    client.responses.delete(first.id)
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.responses.create(input="And?", previous_response_id=first.id)
+    assert caught.value.param == "previous_response_id"
+
+
+def test_compacted_conversation_stands_for_the_whole(client: OpenAI) -> None:  # C3
+    whole = client.responses.create(input=QUESTION)
+    compacted = client.responses.compact(model="m", previous_response_id=whole.id)
+    items: list[Any] = [item.to_dict() for item in compacted.output]
+    assert client.responses.create(input=items).output_text == whole.output_text
+
+
+def test_response_in_the_background_can_be_cancelled_until_it_is_asked_for(client: OpenAI) -> None:  # C3
+    cancelled = client.responses.create(input="Is it a proxy?", background=True)
+    assert (cancelled.status, cancelled.output) == ("queued", [])
+    assert client.responses.cancel(cancelled.id).status == "cancelled"
+    assert client.responses.retrieve(cancelled.id).status == "cancelled"
+
+    completed = client.responses.create(input="Is it a proxy?", background=True)
+    answer = client.responses.retrieve(completed.id)
+    assert (answer.status, bool(answer.output_text)) == ("completed", True)
+    with pytest.raises(openai.ConflictError) as caught:
+        client.responses.cancel(completed.id)
+    assert caught.value.param == "response_id"
+
+
+@pytest.mark.parametrize(
+    ("use", "param"),
+    [
+        (lambda c: c.chat.completions.create(model="m", messages=[]), "messages"),
+        (lambda c: c.chat.completions.create(model="m", messages="Hello"), "messages"),
+        (lambda c: c.chat.completions.create(model="m", messages=["Hello"]), "messages"),
+        (lambda c: c.chat.completions.create(model="m", messages=QUESTION, metadata="x"), "metadata"),
+        (lambda c: c.chat.completions.create(model="m", messages=QUESTION, stream=True), "stream"),
+        (lambda c: c.chat.completions.list(extra_query={"metadata": "x"}), "metadata"),
+        (lambda c: c.chat.completions.list(limit=0), "limit"),
+        (lambda c: c.chat.completions.list(order="up"), "order"),
+        (lambda c: c.responses.create(model="m"), "input"),
+        (lambda c: c.responses.create(input=5), "input"),
+        (lambda c: c.responses.create(input=""), "input"),
+        (lambda c: c.responses.create(input="Hello", stream=True), "stream"),
+    ],
+)
+def test_bad_request_names_the_field(use: Callable[[OpenAI], Any], param: str, client: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        use(client)
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("use", "param"),
+    [
+        (lambda c: c.chat.completions.retrieve("x"), "completion_id"),
+        (lambda c: c.chat.completions.update("x", metadata={}), "completion_id"),
+        (lambda c: c.chat.completions.delete("x"), "completion_id"),
+        (lambda c: c.chat.completions.messages.list("x"), "completion_id"),
+        (lambda c: c.chat.completions.list(after="x"), "after"),
+        (lambda c: c.responses.retrieve("x"), "response_id"),
+        (lambda c: c.responses.cancel("x"), "response_id"),
+        (lambda c: c.responses.delete("x"), "response_id"),
+        (lambda c: c.responses.input_items.list("x"), "response_id"),
+    ],
+)
+def test_what_is_not_there_is_not_found(use: Callable[[OpenAI], Any], param: str, client: OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        use(client)
+    assert (caught.value.param, caught.value.code) == (param, "not_found")
+
+
+async def test_requests_that_write_at_once_lose_nothing(base_url: str) -> None:
+    async with AsyncOpenAI(base_url=base_url, api_key="none") as client:
+        created = await asyncio.gather(
+            *(client.chat.completions.create(model="m", messages=QUESTION) for _ in range(40))
+        )
+        tag = {"test": created[0].id}
+        await asyncio.gather(*(client.chat.completions.update(item.id, metadata=tag) for item in created))
+        listed = [item.id async for item in client.chat.completions.list(metadata=tag, limit=7)]
+    assert sorted(listed) == sorted(item.id for item in created)
+
+
+# The app of the FastAPI page
+
+
+def test_smallest_app_answers_and_remembers() -> None:
+    command = python("-m", "uvicorn", "--app-dir", EXAMPLES, "fastapi_app:app", "--port", "0")
+    with server_process(command, r"running on (http://\S+)") as server:
+        settings: dict[str, Any] = {"base_url": f"{server.ready[1]}/v1", "api_key": "none"}
+        with OpenAI(**settings, _strict_response_validation=True) as client:
+            created = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hello"}])
+            assert created.choices[0].message.content == "You said: Hello"
+            assert created.model_extra == {}
+            assert client.chat.completions.retrieve(created.id) == created
+            with pytest.raises(openai.NotFoundError, match="There is no such completion"):
+                client.chat.completions.retrieve("unknown")

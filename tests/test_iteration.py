@@ -1,0 +1,343 @@
+"""Sync iterators on an event loop, and async iterators without one."""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openai_middleware.iteration import aclose, aiterate, close, iterate
+
+VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
+
+
+class Closed(list[str]):
+    """What was closed, and how."""
+
+    def sync_items(self, *items: Any) -> Iterator[Any]:
+        try:
+            for item in items:
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+        finally:
+            self.append("closed")
+
+    async def async_items(self, *items: Any) -> AsyncIterator[Any]:
+        try:
+            for item in items:
+                await asyncio.sleep(0)
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+        finally:
+            await asyncio.sleep(0)
+            self.append("closed")
+
+
+async def collected(items: AsyncIterator[Any], into: list[Any] | None = None) -> list[Any]:
+    into = [] if into is None else into
+    async for item in items:
+        into.append(item)
+    return into
+
+
+# --- nothing to do
+
+
+async def test_async_iterator_on_a_loop_is_what_it_is() -> None:
+    items = Closed().async_items(1)
+
+    assert aiterate(items) is items
+    await items.aclose()  # type: ignore[attr-defined]
+
+
+def test_sync_iterator_without_a_loop_is_what_it_is() -> None:
+    items = iter([1])
+
+    assert iterate(items) is items
+
+
+# --- sync on a loop
+
+
+@given(st.lists(st.none() | st.integers() | st.just(StopIteration)))
+async def test_sync_items_come_as_they_are(items: list[Any]) -> None:
+    assert await collected(aiterate(iter(items))) == items
+
+
+async def test_every_step_of_a_sync_iterator_runs_in_a_thread() -> None:
+    threads = []
+
+    def items() -> Iterator[int]:
+        for number in range(3):
+            threads.append(threading.current_thread())
+            yield number
+        threads.append(threading.current_thread())
+
+    await collected(aiterate(items()))
+
+    assert len(threads) == 4
+    assert threading.current_thread() not in threads
+
+
+async def test_steps_of_a_sync_iterator_share_the_context_of_their_beginning() -> None:
+    seen = []
+
+    def items() -> Iterator[None]:
+        token = VARIABLE.set("by the generator")
+        yield None
+        seen.append(VARIABLE.get())
+        VARIABLE.reset(token)
+        seen.append(VARIABLE.get())
+
+    VARIABLE.set("outside")
+    await collected(aiterate(items()))
+
+    assert seen == ["by the generator", "outside"]
+    assert VARIABLE.get() == "outside"
+
+
+async def test_loop_is_free_while_a_thread_works() -> None:
+    goes_on = threading.Event()
+
+    def items() -> Iterator[int]:
+        goes_on.wait()
+        yield 1
+
+    waiting = asyncio.ensure_future(collected(aiterate(items())))
+    asyncio.get_running_loop().call_soon(goes_on.set)
+
+    assert await waiting == [1]
+
+
+async def test_exception_of_a_sync_iterator_is_raised_after_its_items() -> None:
+    error = ZeroDivisionError()
+    closed = Closed()
+    seen: list[Any] = []
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        await collected(aiterate(closed.sync_items(1, error)), seen)
+
+    assert caught.value is error
+    assert (seen, closed) == ([1], ["closed"])
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+async def test_sync_iterator_is_closed_in_a_thread_when_nobody_wants_more(steps: int) -> None:
+    threads = []
+
+    def items() -> Iterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            threads.append(threading.current_thread())
+
+    iterator: Any = aiterate(items())
+    for _ in range(steps):
+        await anext(iterator)
+    await iterator.aclose()
+
+    [thread] = threads
+    assert thread is not threading.current_thread()
+
+
+async def test_iterator_that_is_no_generator_needs_no_close() -> None:
+    iterator: Any = aiterate(iter([1, 2]))
+    await anext(iterator)
+
+    await iterator.aclose()
+    assert await collected(iterator) == []
+
+
+async def test_cancellation_waits_for_the_step_that_runs_and_then_closes() -> None:
+    is_running, goes_on = threading.Event(), threading.Event()
+    log: list[str] = []
+
+    def items() -> Iterator[int]:
+        try:
+            is_running.set()
+            goes_on.wait()
+            log.append("step done")
+            yield 1
+        finally:
+            log.append("closed")
+
+    seen: list[int] = []
+    task = asyncio.ensure_future(collected(aiterate(items()), seen))
+    await asyncio.to_thread(is_running.wait)
+    task.cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert (log, task.done()) == ([], False)
+    goes_on.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (log, seen) == (["step done", "closed"], [])
+
+
+async def test_exception_of_a_step_that_was_cancelled_is_nobodys() -> None:
+    """Neither raised in place of the cancellation, nor reported by the loop as never retrieved."""
+    is_running, goes_on = threading.Event(), threading.Event()
+    reported: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+
+    def items() -> Iterator[int]:
+        is_running.set()
+        goes_on.wait()
+        yield 1 // 0
+
+    task = asyncio.ensure_future(collected(aiterate(items())))
+    await asyncio.to_thread(is_running.wait)
+    task.cancel()
+    await asyncio.sleep(0)
+    goes_on.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    del task
+    await asyncio.sleep(0)
+    assert reported == []
+
+
+# --- async without a loop
+
+
+@given(st.lists(st.none() | st.integers()))
+def test_async_items_come_as_they_are(items: list[Any]) -> None:
+    assert list(iterate(Closed().async_items(*items))) == items
+
+
+def test_async_iterator_runs_in_the_same_thread_on_one_loop() -> None:
+    seen = set()
+
+    async def items() -> AsyncIterator[int]:
+        for number in range(3):
+            seen.add((threading.current_thread(), asyncio.get_running_loop()))
+            yield number
+
+    list(iterate(items()))
+
+    [(thread, loop)] = seen
+    assert thread is threading.current_thread()
+    assert loop.is_closed()
+
+
+def test_async_iterator_is_not_ahead_of_its_reader() -> None:
+    produced = []
+
+    async def items() -> AsyncIterator[int]:
+        for number in range(3):
+            produced.append(number)
+            yield number
+
+    iterator = iterate(items())
+    assert produced == []
+    for number in range(3):
+        assert next(iterator) == number
+        assert produced == list(range(number + 1))
+    assert list(iterator) == []
+
+
+def test_steps_of_an_async_iterator_share_the_context_of_their_beginning() -> None:
+    seen = []
+
+    async def items() -> AsyncIterator[None]:
+        token = VARIABLE.set("by the generator")
+        yield None
+        seen.append(VARIABLE.get())
+        VARIABLE.reset(token)
+        seen.append(VARIABLE.get())
+
+    def run() -> None:
+        VARIABLE.set("outside")
+        list(iterate(items()))
+
+    contextvars.copy_context().run(run)
+
+    assert seen == ["by the generator", "outside"]
+
+
+def test_tasks_of_an_async_iterator_live_from_step_to_step() -> None:
+    async def items() -> AsyncIterator[int]:
+        queue: asyncio.Queue[int] = asyncio.Queue()
+        task = asyncio.ensure_future(queue.put(1))
+        yield 0
+        yield await queue.get()
+        await task
+
+    assert list(iterate(items())) == [0, 1]
+
+
+def test_exception_of_an_async_iterator_is_raised_after_its_items() -> None:
+    error = ZeroDivisionError()
+    closed = Closed()
+    iterator = iterate(closed.async_items(1, error))
+
+    assert next(iterator) == 1
+    with pytest.raises(ZeroDivisionError) as caught:
+        next(iterator)
+
+    assert caught.value is error
+    assert closed == ["closed"]
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_async_iterator_is_closed_when_nobody_wants_more(steps: int) -> None:
+    closed = Closed()
+    iterator: Any = iterate(closed.async_items(1, 2, 3))
+    for _ in range(steps):
+        next(iterator)
+    iterator.close()
+
+    assert closed == ["closed"]
+
+
+def test_two_async_iterators_may_be_read_in_turns() -> None:
+    first, second = (iterate(Closed().async_items(*items)) for items in ("abc", "xyz"))
+
+    assert [next(first), next(second), *first, *second] == ["a", "x", "b", "c", "y", "z"]
+
+
+# --- close
+
+
+class WithClose:
+    """As the streams of the OpenAI SDK close."""
+
+    def __init__(self) -> None:
+        self.closes = 0
+
+    def close(self) -> None:
+        self.closes += 1
+
+
+class WithAsyncClose(WithClose):
+    async def close(self) -> None:  # type: ignore[override]
+        await asyncio.sleep(0)
+        self.closes += 1
+
+
+class WithBoth(WithAsyncClose):
+    async def aclose(self) -> None:
+        await self.close()
+
+
+@pytest.mark.parametrize("kind", [WithClose, WithAsyncClose, WithBoth])
+async def test_whatever_can_be_closed_is_closed_once(kind: Callable[[], WithClose]) -> None:
+    items = kind()
+
+    await aclose(items)
+
+    assert items.closes == 1
+
+
+async def test_whatever_cannot_be_closed_is_left_alone() -> None:
+    close(object())
+    await aclose(object())

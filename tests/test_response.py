@@ -1,0 +1,350 @@
+"""What a handler may return, and what becomes of it: without the middleware's own mapping."""
+
+import datetime
+import decimal
+import enum
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+import pydantic
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage
+from openai.types.chat.chat_completion import Choice
+from openai.types.responses import Response as SDKResponse
+from openai.types.responses import ResponseTextDeltaEvent
+
+from openai_middleware import Response, WSGIHandlerApp
+from openai_middleware.errors import InternalServerError
+from tests.drivers import Sent
+from tests.server_sent_events import Event, parse
+from tests.wsgi_driver import Server, endpoint, request
+
+JSON = "application/json"
+
+
+class Role(enum.StrEnum):
+    USER = "user"
+
+
+class Inner(pydantic.BaseModel):
+    number: int | None = None
+    own_name: str = pydantic.Field(default="x", serialization_alias="ownName")
+
+
+class Outer(pydantic.BaseModel):
+    inner: Inner = Inner()
+    when: datetime.date = datetime.date(2026, 1, 2)
+
+    def to_dict(self, secret: str) -> dict[str, str]:
+        """Somebody's own, and of no interest here."""
+        return {"secret": secret}
+
+
+class Wrapped(pydantic.RootModel[list[Inner]]):
+    pass
+
+
+@dataclass
+class Point:
+    x: int
+    model: Inner | None = None
+
+
+class Struct(msgspec.Struct, rename="camel"):
+    first_name: str
+    model: Inner | None = None
+
+
+class Tagged(msgspec.Struct, tag_field="type", tag="tagged"):
+    x: int = 1
+
+
+INNER = {"number": None, "ownName": "x"}
+MESSAGE = ChatCompletionMessage(role="assistant", content="Hi")
+COMPLETION = ChatCompletion(
+    id="c",
+    object="chat.completion",
+    created=1,
+    model="m",
+    choices=[Choice(index=0, finish_reason="stop", message=MESSAGE)],
+)
+COMPLETION_JSON = {
+    "id": "c",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"}}],
+}
+SDK_RESPONSE = SDKResponse.construct(id="r", output=[], error=None)
+
+
+class OwnCompletion(ChatCompletion):
+    pass
+
+
+def answer(result: Any) -> Sent:
+    """What a client gets for this result of a handler."""
+    return request(endpoint(WSGIHandlerApp(lambda: result)), "POST", "/run")
+
+
+@pytest.mark.parametrize(
+    ("result", "wanted"),
+    [
+        ({"a": [1, None, True, "é\u2028"]}, {"a": [1, None, True, "é\u2028"]}),
+        ([], []),
+        ((1, 2), [1, 2]),
+        (None, None),
+        (0, 0),
+        (False, False),
+        (1.5, 1.5),
+        ({1: 2}, {"1": 2}),
+        ({Role.USER: Role.USER}, {"user": "user"}),
+        (datetime.datetime(2026, 1, 2, 3, tzinfo=datetime.UTC), "2026-01-02T03:00:00Z"),
+        (datetime.timedelta(seconds=1.5), "PT1.5S"),
+        (decimal.Decimal("1.50"), "1.50"),
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        ({"a": b"bytes"}, {"a": "Ynl0ZXM="}),
+        (float("nan"), None),
+        (Point(1), {"x": 1, "model": None}),
+        (Struct("x"), {"firstName": "x", "model": None}),
+        (Inner(), INNER),
+        (Outer(), {"inner": INNER, "when": "2026-01-02"}),
+        (Wrapped([Inner()]), [INNER]),
+        (COMPLETION, COMPLETION_JSON),
+        (OwnCompletion(**COMPLETION_JSON), COMPLETION_JSON),
+        (SDK_RESPONSE, {"id": "r", "output": [], "error": None}),
+        ({"a": [Inner(), {"b": COMPLETION}]}, {"a": [INNER, {"b": COMPLETION_JSON}]}),
+        (Point(1, Inner()), {"x": 1, "model": INNER}),
+        (Struct("x", Inner()), {"firstName": "x", "model": INNER}),
+        ([COMPLETION, Point(1), Inner()], [COMPLETION_JSON, {"x": 1, "model": None}, INNER]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_result_becomes_json(result: Any, wanted: Any) -> None:
+    sent = answer(result)
+
+    assert (sent.status, sent.json) == (200, wanted)
+    assert (sent.header("content-type"), sent.header("content-length")) == (JSON, str(len(sent.body)))
+
+
+@pytest.mark.parametrize(
+    "result",
+    [object(), {"a": object()}, [1j], {"a": Inner.model_construct(number=object())}, range(3), MappingProxyType({})],
+    ids=repr,
+)
+def test_what_has_no_json_form_is_the_handlers_bug(result: Any) -> None:  # E3
+    with pytest.raises((TypeError, pydantic.ValidationError, pydantic.errors.PydanticUserError, ValueError)):
+        Response(result)
+
+    sent = answer(result)
+
+    assert (sent.status, sent.header("x-should-retry")) == (500, "false")
+    assert sent.error["message"] == "The server had an error while processing your request."
+
+
+@pytest.mark.parametrize(
+    ("result", "body", "content_type"),
+    [
+        ("Grüße", "Grüße".encode(), "text/plain; charset=utf-8"),
+        ("", b"", "text/plain; charset=utf-8"),
+        ('{"a": 1}', b'{"a": 1}', "text/plain; charset=utf-8"),
+        (Role.USER, b"user", "text/plain; charset=utf-8"),
+        (b"\xff", b"\xff", "application/octet-stream"),
+        (bytearray(b"x"), b"x", "application/octet-stream"),
+        (memoryview(b"x"), b"x", "application/octet-stream"),
+    ],
+)
+def test_text_and_bytes_leave_as_they_are(result: Any, body: bytes, content_type: str) -> None:
+    sent = answer(result)
+
+    assert (sent.status, sent.body, sent.header("content-type")) == (200, body, content_type)
+
+
+# --- Response
+
+
+def test_response_gives_full_control() -> None:
+    response = Response(b"{}", 418, "application/x-own", {"X-One": "1", "X-Two": "2"})
+
+    sent = answer(response)
+
+    assert (sent.status, sent.body, sent.header("content-type")) == (418, b"{}", "application/x-own")
+    assert (sent.header("x-one"), sent.header("x-two"), sent.header("content-length")) == ("1", "2", "2")
+
+
+def test_response_is_200_json_by_default() -> None:
+    sent = answer(Response({"a": COMPLETION}))
+
+    assert (sent.status, sent.json, sent.header("content-type")) == (200, {"a": COMPLETION_JSON}, JSON)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "headers", "wanted"),
+    [
+        (None, {}, JSON),
+        (None, {"Content-Type": "application/x-own"}, "application/x-own"),
+        ("application/x-own", {}, "application/x-own"),
+        ("application/x-own", {"content-type": "text/plain"}, "application/x-own"),
+    ],
+)
+def test_response_has_one_content_type(content_type: str | None, headers: Mapping[str, str], wanted: str) -> None:
+    assert answer(Response({}, 200, content_type, headers)).header("content-type") == wanted
+
+
+def test_length_of_a_response_is_always_right() -> None:
+    assert answer(Response("four", headers={"Content-Length": "3"})).header("content-length") == "4"
+
+
+def test_header_values_may_be_numbers() -> None:
+    headers: Any = {"Retry-After": 20}
+
+    assert answer(Response({}, 503, headers=headers)).header("retry-after") == "20"
+
+
+def test_header_that_http_cannot_carry_is_the_handlers_bug() -> None:
+    sent = answer(Response({}, headers={"X-Own": "\u2028"}))
+
+    assert (sent.status, sent.error["type"]) == (500, "server_error")
+
+
+@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.parametrize("body", [None, {"a": 1}, "text"])
+def test_response_of_a_status_without_a_body_has_none(body: Any, status: int) -> None:
+    sent = answer(Response(body, status, headers={"X-Own": "1"}))
+
+    assert (sent.status, sent.body, sent.headers) == (status, b"", [(b"x-own", b"1")])
+
+
+def test_response_may_be_returned_again_and_again() -> None:
+    response = Response({"a": 1}, headers={"X-Own": "1"})
+
+    assert answer(response).messages == answer(response).messages
+
+
+def test_response_may_be_a_stream_of_another_type() -> None:
+    sent = answer(Response(iter([b"a", b"b"]), 202, "application/octet-stream", {"X-Own": "1"}))
+
+    assert (sent.status, sent.body, sent.header("x-own")) == (202, b"ab", "1")
+    assert (sent.header("content-type"), sent.header("content-length")) == ("application/octet-stream", None)
+
+
+# --- streams
+
+
+def sync_stream(*items: Any) -> Iterator[Any]:
+    yield from items
+
+
+async def async_stream(*items: Any) -> AsyncIterator[Any]:
+    for item in items:
+        yield item
+
+
+def listed(*items: Any) -> Iterator[Any]:
+    return iter(items)
+
+
+def mapped(*items: Any) -> Iterator[Any]:
+    return map(dict, items)
+
+
+@pytest.mark.parametrize("stream", [sync_stream, async_stream, listed, mapped])
+def test_generators_and_iterators_become_event_streams(stream: Callable[..., Any]) -> None:
+    sent = answer(stream({"a": 1}, {"type": "x"}))
+
+    assert sent.header("content-type") == "text/event-stream"
+    assert parse(sent.body) == [Event('{"a":1}'), Event('{"type":"x"}', "x")]
+
+
+CHUNK = ChatCompletionChunk(id="c", object="chat.completion.chunk", created=1, model="m", choices=[])
+DELTA = ResponseTextDeltaEvent(
+    type="response.output_text.delta",
+    delta="x",
+    content_index=0,
+    item_id="i",
+    logprobs=[],
+    output_index=0,
+    sequence_number=0,
+)
+
+
+class TypedModel(pydantic.BaseModel):
+    type: str = "typed"
+
+
+@dataclass
+class TypedPoint:
+    type: Role = Role.USER
+
+
+@pytest.mark.parametrize(
+    ("item", "wanted"),
+    [
+        ({"a": "é\u2028\n"}, Event('{"a":"é\u2028\\n"}')),
+        (
+            CHUNK,
+            Event('{"id":"c","choices":[],"created":1,"model":"m","object":"chat.completion.chunk"}'),
+        ),
+        (DELTA, Event(json.dumps(DELTA.to_dict(), separators=(",", ":")), "response.output_text.delta")),
+        (TypedModel(), Event('{"type":"typed"}', "typed")),
+        (TypedPoint(), Event('{"type":"user"}', "user")),
+        (Tagged(), Event('{"type":"tagged","x":1}', "tagged")),
+        ({"type": Role.USER, "x": Inner()}, Event('{"type":"user","x":{"number":null,"ownName":"x"}}', "user")),
+        ({"type": None}, Event('{"type":null}')),
+        ({"type": 5}, Event('{"type":5}')),
+        ({"type": ""}, Event('{"type":""}')),
+        ({"type": "a\nb"}, Event('{"type":"a\\nb"}')),
+        ({"type": "a\u2028b"}, Event('{"type":"a\u2028b"}')),
+        (["type"], Event('["type"]')),
+        (1, Event("1")),
+        (None, Event("null")),
+        ("text", Event("text")),
+        (" text", Event(" text")),
+        ("two\nlines", Event("two\nlines")),
+        ("two\r\nlines\n", Event("two\nlines\n")),
+        ("two\rlines", Event("two\nlines")),
+        ("a\u2028b", Event("a\u2028b")),
+        ("[DONE]", Event("[DONE]")),
+        (b"event: own\ndata: x\n\n", Event("x", "own")),
+        (bytearray(b"data: x\n\n"), Event("x")),
+        (memoryview(b"data: x\n\n"), Event("x")),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_item_of_a_stream_becomes_an_event(item: Any, wanted: Event) -> None:
+    assert parse(answer(iter([item])).body) == [wanted]
+
+
+@given(st.lists(st.text(min_size=1), min_size=1))
+def test_text_is_one_event_whatever_is_in_it(texts: list[str]) -> None:
+    events = parse(b"".join(Response(iter(texts)).events or []))  # type: ignore[arg-type]
+
+    assert [event.data for event in events] == [t.replace("\r\n", "\n").replace("\r", "\n") for t in texts]
+
+
+@given(st.dictionaries(st.text() | st.just("type"), st.text() | st.integers() | st.none()))
+def test_dict_is_one_event_of_json(item: dict[str, Any]) -> None:
+    [event] = parse(b"".join(Response(iter([item])).events or []))  # type: ignore[arg-type]
+
+    assert json.loads(event.data) == item
+    assert event.type in ("", item.get("type"))
+
+
+def test_item_without_a_json_form_ends_the_stream_with_an_error_frame(caplog: pytest.LogCaptureFixture) -> None:  # S4
+    server = Server()
+    app = endpoint(WSGIHandlerApp(lambda: iter([{"a": 1}, object(), {"a": 2}])))
+
+    with pytest.raises(InternalServerError):
+        request(app, "POST", "/run", server=server)
+
+    first, second = parse(server.sent.body)
+    assert first.data == '{"a":1}'
+    assert list(json.loads(second.data)) == ["error"]
+    assert "object has no JSON form" in caplog.text
