@@ -19,6 +19,7 @@ AbsentOptional = Literal["omit", "null"]
 
 _TOP_LEVEL_FIELD = re.compile(r"(?:\$\.)?([A-Za-z_][A-Za-z0-9_]*)|\$?\['([^'\\]*)'\]|\$?\[\"([^\"\\]*)\"\]")
 _NULL: Final = Raw(b"null")
+_BOOLEANS: Final = (Raw(b"true"), Raw(b"false"))
 ABSENT: Final = object()
 fields_of = msgspec.json.Decoder(dict[str, Raw]).decode
 value_of = msgspec.json.Decoder().decode
@@ -129,11 +130,14 @@ def _invalid_source(source_path: str, reason: str) -> ConfigurationError:
 class RequestMapping:
     """Input rules compiled: from a decoded request body to keyword arguments."""
 
-    __slots__ = ("_mandatory", "_rules")
+    __slots__ = ("_fields", "_mandatory", "_rules")
 
     def __init__(self, rules: Sequence[BodyMapping]) -> None:
         self._rules = [(rule.destination_path, compile_source(rule.source_path)) for rule in rules]
         self._mandatory = [rule for rule in rules if rule.mandatory]
+        fields = [(rule.destination_path, top_level_field(rule.source_path)) for rule in rules]
+        # Bodies have few of the fields that there are rules for: a look-up is cheaper than a call.
+        self._fields = None if any(field is None for _, field in fields) else fields
 
     def extract(self, body: Any) -> dict[str, Any]:
         """The keyword arguments in a decoded body; None stands for a body that was empty.
@@ -144,12 +148,12 @@ class RequestMapping:
         if body is not None and not isinstance(body, dict):
             self.refuse(_json_kind(body))
             return {}
-        kwargs = {}
-        if body is not None:
-            for destination, find in self._rules:
-                value = find(body)
-                if value is not ABSENT:
-                    kwargs[destination] = value
+        kwargs: dict[str, Any] = {}
+        if body is not None and self._fields is not None:
+            kwargs = {destination: body[field] for destination, field in self._fields if field in body}
+        elif body is not None:
+            found = ((destination, find(body)) for destination, find in self._rules)
+            kwargs = {destination: value for destination, value in found if value is not ABSENT}
         missing = [_source_name(rule) for rule in self._mandatory if rule.destination_path not in kwargs]
         if missing:
             names = ", ".join(f"'{name}'" for name in missing)
@@ -192,13 +196,19 @@ class ResponseMapping:
         rules: The output rules.
         nullable: Mandatory destinations that are filled with null where they are absent.
         absent_optional: Whether an absent optional field is left out (`"omit"`) or filled with null (`"null"`).
+        booleans: Destinations where anything but true and false counts as absent.
     """
 
-    __slots__ = ("_decode", "_filled", "_fits", "_rules")
+    __slots__ = ("_booleans", "_decode", "_filled", "_fits", "_rules")
 
     def __init__(
-        self, rules: Sequence[BodyMapping], nullable: Collection[str] = (), absent_optional: AbsentOptional = "omit"
+        self,
+        rules: Sequence[BodyMapping],
+        nullable: Collection[str] = (),
+        absent_optional: AbsentOptional = "omit",
+        booleans: Collection[str] = (),
     ) -> None:
+        self._booleans = booleans
         self._rules = [(rule.destination_path, compile_source(rule.source_path), rule.mandatory) for rule in rules]
         self._filled = {
             rule.destination_path
@@ -218,7 +228,9 @@ class ResponseMapping:
         """
         names = {f"field_{index}": destination for index, (destination, _, _) in enumerate(self._rules)}
         fields = [
-            (name, Raw) if mandatory or destination in self._filled else (name, Raw, _NULL)
+            (name, bool if destination in self._booleans else Raw)
+            if mandatory or destination in self._filled
+            else (name, Raw, _NULL)
             for name, (destination, _, mandatory) in zip(names, self._rules, strict=True)
         ]
         try:
@@ -257,6 +269,8 @@ class ResponseMapping:
         selected = {}
         for destination, find, mandatory in self._rules:
             value = find(fields)
+            if destination in self._booleans and not (isinstance(value, bool) or value in _BOOLEANS):
+                value = ABSENT
             if value is not ABSENT:
                 selected[destination] = value
             elif destination in self._filled:

@@ -40,11 +40,13 @@ class EventMapping(Protocol):
         is_json: Whether all data is JSON, so that white space alone is as good as none.
         ends_with_done: Whether the stream ends with `data: [DONE]`.
         is_numbered: Whether events carry a `sequence_number`.
+        maps_errors: Whether error frames are mapped too. Otherwise they pass.
     """
 
     is_json: bool
     ends_with_done: bool
     is_numbered: bool
+    maps_errors: bool
 
     def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
         """Map the data of one event.
@@ -64,6 +66,7 @@ class PassingEvents:
     is_json = False
     ends_with_done = False
     is_numbered = False
+    maps_errors = False
 
     def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
         """See `EventMapping.apply`."""
@@ -79,11 +82,11 @@ class RuleEvents:
 
     def __init__(self, rules: Sequence[BodyMapping]) -> None:
         self._mapping = ResponseMapping([replace(rule, mandatory=False) for rule in rules])
-        self._maps_errors = any(rule.source_path in ("error", "$.error") for rule in rules)
+        self.maps_errors = any(rule.source_path in ("error", "$.error") for rule in rules)
 
     def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
         """See `EventMapping.apply`."""
-        if not self._maps_errors and _is_error_frame(fields_of(data)):
+        if not self.maps_errors and _is_error_frame(fields_of(data)):
             return data, sequence_number
         return self._mapping.apply(data), sequence_number
 
@@ -98,6 +101,7 @@ class ContractEvents:
     """
 
     is_json = True
+    maps_errors = False
 
     def __init__(self, stream: Stream, answer_rules: Sequence[BodyMapping], nullable: Sequence[str]) -> None:
         # An event may hold an answer that is not complete yet: only what can be null is filled in.
@@ -274,6 +278,8 @@ class EventStream:
                 self._has_id = bool(identifier)
         if payload.startswith(_DONE):
             self._is_done = True
+            return block
+        if not self._mapping.maps_errors and any(_field(line, b"event") == b"error" for line in lines):
             return block
         mapped = self._mapped(payload)
         return block if mapped is payload else _rebuilt(lines, mapped)

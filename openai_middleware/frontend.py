@@ -35,6 +35,8 @@ _AT_THE_ROOT: Final = (
     "The whole OpenAI API is served without a prefix, so that paths such as /files and /models are taken from the app. "
     "Give a prefix, such as '/v1', or name the groups that you serve: endpoints=[OpenAIEndpoint.RESPONSES]."
 )
+# The SDK asks for page after page until it reads `has_more: false`: with null it would not stop.
+_BOOLEANS: Final = frozenset(("has_more",))
 DEFAULT_MAX_BODY_SIZE: Final = 64 * 1024 * 1024
 
 Unmatched = Literal["pass", "reject"]
@@ -193,7 +195,8 @@ class Frontend:
         ]
         response_mapping = None
         if response_rules:
-            response_mapping = ResponseMapping(response_rules, nullable, self._absent_optional)
+            booleans = _BOOLEANS if operation else ()
+            response_mapping = ResponseMapping(response_rules, nullable, self._absent_optional, booleans)
         event_mapping: EventMapping = RuleEvents(stream_rules) if stream_rules else PassingEvents()
         if operation and operation.stream and top.config.stream_body_mappings is None:
             event_mapping = ContractEvents(self._contract.stream(operation.stream), response_rules, nullable)

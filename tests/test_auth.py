@@ -482,10 +482,10 @@ def cors(app: Any) -> Any:
     return CORSMiddleware(app, allow_origins=[ORIGIN[1]], allow_methods=["POST"], allow_headers=["authorization"])
 
 
-def cors_and_openai(place: Place, app: Any) -> Any:
+def cors_and_openai(place: Place, app: Any, **options: Any) -> Any:
     if place == "outside":
-        return cors(OpenAIMiddleware(app, prefix="/v1"))
-    return OpenAIMiddleware(cors(app), prefix="/v1")
+        return cors(OpenAIMiddleware(app, prefix="/v1", **options))
+    return OpenAIMiddleware(cors(app), prefix="/v1", **options)
 
 
 def preflight(app: Any) -> Reply:
@@ -515,6 +515,11 @@ def test_errors_of_the_middleware_may_be_read_across_origins_where_the_rules_are
 ) -> None:
     reply = ASGI.send(cors_and_openai(place, asgi_app([], COMPLETION)), CREATE, b"{", [*ADA, ORIGIN])
     assert (reply.status, reply.header("access-control-allow-origin")) == (400, allowed)
+
+
+@pytest.mark.parametrize(("place", "status"), [("outside", 200), ("inside", 405)])
+def test_gate_lets_preflights_pass_only_where_the_rules_are_outside(place: Place, status: int) -> None:  # M11
+    assert preflight(cors_and_openai(place, asgi_app([], COMPLETION), unmatched="reject")).status == status
 
 
 def test_preflight_carries_no_key_so_the_rules_stand_outside_the_check() -> None:
@@ -627,14 +632,21 @@ def test_django_compresses_nothing_of_the_api_from_inside(mode: Mode) -> None:  
     assert site.send("POST", "/own", BODY, headers=COMPRESSED).header("content-encoding") == "gzip"
 
 
-@both_modes
-def test_django_compresses_no_stream_of_the_api_from_inside(mode: Mode) -> None:  # S1 O7
+def junk_stream(mode: Mode, headers: Headers) -> StreamingHttpResponse:
     async def chunks() -> AsyncIterator[bytes]:
         for chunk in JUNK_STREAM:
             yield chunk
 
-    answer = StreamingHttpResponse(iter(JUNK_STREAM) if mode == "sync" else chunks(), headers=dict(EVENTS))
-    site = django_site(mode, "inside", "django.middleware.gzip.GZipMiddleware", answer)
+    return StreamingHttpResponse(iter(JUNK_STREAM) if mode == "sync" else chunks(), headers=dict(headers))
+
+
+@pytest.mark.parametrize(
+    ("place", "headers"), [("inside", EVENTS), ("outside", [*EVENTS, ("content-encoding", "identity")])]
+)
+@both_modes
+def test_django_leaves_streams_of_the_api_uncompressed(mode: Mode, place: Place, headers: Headers) -> None:  # S1 O7
+    answer = junk_stream(mode, headers)
+    site = django_site(mode, place, "django.middleware.gzip.GZipMiddleware", answer)
     reply = site.send("POST", CREATE, BODY, headers=COMPRESSED)
     assert decoded(reply.body) == decoded(STREAM)
     assert len(reply.chunks) == 3

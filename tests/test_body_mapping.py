@@ -373,3 +373,24 @@ def test_last_of_duplicate_fields_wins_in_an_answer() -> None:  # O2
     mapped = ResponseMapping([BodyMapping("$.id", "id")]).apply(b'{"id": 1, "id": 2, "junk": 3}')
 
     assert json.loads(mapped) == {"id": 2}
+
+
+@pytest.mark.parametrize("rest", ["", ', "junk": 1'])
+@pytest.mark.parametrize("value", ["null", "0", "1", '"true"', "[]"])
+async def test_list_that_does_not_say_whether_it_has_more_is_refused(value: str, rest: str) -> None:  # C1
+    """The SDK stops asking for pages at `false` alone."""
+    app = App(f'{{"data": [], "has_more": {value}{rest}}}'.encode())
+
+    sent = await request(OpenAIMiddleware(app, ["batches"]), "GET", "/batches")
+
+    assert (sent.status, sent.error["param"]) == (422, "has_more")
+
+
+@pytest.mark.parametrize("value", ["true", "false"])
+async def test_list_that_says_whether_it_has_more_is_mapped(value: str) -> None:  # C1
+    for rest in ("", ', "junk": 1'):
+        app = App(f'{{"data": [], "has_more": {value}{rest}}}'.encode())
+
+        sent = await request(OpenAIMiddleware(app, ["batches"]), "GET", "/batches")
+
+        assert sent.json == {"data": [], "has_more": value == "true"}

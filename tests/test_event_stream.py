@@ -10,13 +10,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
-from openai.types import Completion
+from openai.types import Completion, ImageEditStreamEvent, ImageGenStreamEvent
+from openai.types.audio import TranscriptionStreamEvent
 from openai.types.chat import ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 
-from openai_middleware import APIHandlerConfig, EndpointConfig, contract
+from openai_middleware import APIHandlerConfig, EndpointConfig
 from openai_middleware.errors import NotFoundError, OpenAIError
-from openai_middleware.event_stream import ContractEvents, EventStream
+from openai_middleware.event_stream import EventStream
 from openai_middleware.frontend import Frontend
 from tests.drivers import mappings
 from tests.server_sent_events import Event, parse
@@ -25,8 +26,18 @@ CHAT = ("POST", "/v1/chat/completions")
 RESPONSES = ("POST", "/v1/responses")
 DONE = b"data: [DONE]\n\n"
 NULLABLE = ("error", "incomplete_details", "instructions", "metadata", "temperature", "top_p")
-EVENT_MODELS = {
-    get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(get_args(ResponseStreamEvent)[0])
+
+
+def event_models(union: Any) -> dict[str, Any]:
+    """The SDK's models of the events of a stream, by the type of event."""
+    return {get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(get_args(union)[0])}
+
+
+EVENT_MODELS = event_models(ResponseStreamEvent)
+OTHER_EVENTS = {
+    "/v1/images/generations": ImageGenStreamEvent,
+    "/v1/images/edits": ImageEditStreamEvent,
+    "/v1/audio/transcriptions": TranscriptionStreamEvent,
 }
 WITH_ANSWER = [f"response.{name}" for name in ("created", "in_progress", "completed", "failed", "incomplete", "queued")]
 
@@ -59,8 +70,8 @@ def custom(*rules: Any) -> EventStream:
     return opened(Frontend(config=config), "POST", "/run")
 
 
-def legacy_completions() -> EventStream:
-    return EventStream(ContractEvents(contract.shipped().stream("Completion"), [], []))
+def completions() -> EventStream:
+    return opened(frontend(), "POST", "/v1/completions")
 
 
 def through(stream: EventStream, chunks: bytes | Iterable[bytes]) -> bytes:
@@ -349,7 +360,7 @@ def test_the_last_event_ends_with_an_empty_line(end: str) -> None:  # S3
     assert parse(sent) == sdk_events(sent) == [Event('{"type":"x"}')]
 
 
-@pytest.mark.parametrize("make", [chat, legacy_completions])
+@pytest.mark.parametrize("make", [chat, completions])
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\r\n", b"\r\n\r", b"\r\r"])
 def test_a_chat_or_completions_stream_that_ends_without_done_gets_one(
     make: Callable[[], EventStream], end: bytes
@@ -435,7 +446,7 @@ def test_a_comment_inside_an_event_that_has_an_id_stays() -> None:  # S2
 
 
 @pytest.mark.parametrize(
-    ("make", "model"), [(chat, ChatCompletionChunk), (legacy_completions, Completion)], ids=["chat", "completions"]
+    ("make", "model"), [(chat, ChatCompletionChunk), (completions, Completion)], ids=["chat", "completions"]
 )
 def test_a_chunk_keeps_all_its_fields_and_loses_the_others(
     make: Callable[[], EventStream], model: type[ChatCompletionChunk | Completion]
@@ -473,6 +484,8 @@ ERROR_FRAMES = [
     b'data: {"error": {"message": "m", "type": "t", "param": null, "code": null}, "trace": 1}\n\n',
     b'event: error\ndata: {"type": "error", "sequence_number": 3, "error": {"message": "m"}, "trace": 1}\n\n',
     b'data: {"id": "c", "error": "text"}\n\n',
+    b'event: error\ndata: {"message": "m", "trace": 1}\n\n',
+    b'data: {"message": "m", "trace": 1}\r\nevent:error\r\n\r\n',
 ]
 
 
@@ -541,6 +554,21 @@ def test_every_type_of_responses_event_is_filtered_to_its_own_fields(kind: str) 
 
     assert through(responses(), event(right)) == event(right)
     assert documents(through(responses(), event({"secret": 1, **right, "choices": []}))) == [right]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "model"),
+    [(path, kind, model) for path, union in OTHER_EVENTS.items() for kind, model in event_models(union).items()],
+)
+def test_the_events_of_images_and_transcriptions_are_filtered_by_their_types_too(
+    path: str, kind: str, model: Any
+) -> None:  # S2 S3
+    right = {**dict.fromkeys(model.model_fields, "value"), "type": kind}
+
+    sent = through(opened(frontend(), "POST", path), event({"secret": 1, **right, "sequence_number": 7}))
+
+    assert documents(sent) == [right]
+    assert [found.data for found in parse(sent)].count("[DONE]") == 0
 
 
 @pytest.mark.parametrize("kind", WITH_ANSWER)
@@ -704,6 +732,14 @@ def test_stream_body_mappings_map_the_data_of_each_event(rules: Any, given: Any,
     assert b": ping\n\n" in sent
 
 
+def test_error_frames_are_mapped_where_a_rule_is_about_them() -> None:  # S2
+    frame = b'event: error\ndata: {"error":{"message":"m"},"trace":1}\n\n'
+
+    sent = through(custom(("$.error", "error")), frame)
+
+    assert decoded(parse(sent)) == [("error", {"error": {"message": "m"}})]
+
+
 def test_stream_body_mappings_merge_along_wildcards() -> None:  # H1
     config = APIHandlerConfig()
     config.add_endpoint_handler("/*", stream_body_mappings=mappings(("$.a", "a"), ("$.b", "x"), ("$.c", "c")))
@@ -762,7 +798,7 @@ TOLD = NotFoundError("No such thing: \u2028é", param="id", code="missing")
 TOLD_DETAIL = {"message": "No such thing: \u2028é", "type": "invalid_request_error", "param": "id", "code": "missing"}
 
 
-@pytest.mark.parametrize("make", [chat, legacy_completions, custom], ids=["chat", "completions", "custom"])
+@pytest.mark.parametrize("make", [chat, completions, custom], ids=["chat", "completions", "custom"])
 def test_a_failure_ends_a_stream_with_an_error_frame(make: Callable[[], EventStream]) -> None:  # S4
     stream = make()
     stream.feed(event({"id": "c"}))

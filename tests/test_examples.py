@@ -5,19 +5,22 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from openai.types.chat import ChatCompletion
+from openai.types.responses import Response
 
 from tests.servers import server_process
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
 URL = r"^(http://127\.0\.0\.1:\d+/v1)$"
 QUESTION: list[Any] = [{"role": "user", "content": "What is openai-middleware, and is it a proxy?"}]
+BREAK = "The index was closed while it was read."
 OTHERS = sorted({file.name for file in EXAMPLES.glob("*.py")} - {"ask_docs.py", "ask_docs_demo.py"})
 
 
@@ -29,6 +32,15 @@ def run(program: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(python(program), cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
     print(done.stdout, done.stderr)  # pytest shows it where the test fails
     return done
+
+
+def event_types(deltas: int) -> list[str]:
+    """The types of the events of one response, whose text comes in so many pieces."""
+    return [
+        *["response.created", "response.in_progress", "response.output_item.added", "response.content_part.added"],
+        *["response.output_text.delta"] * deltas,
+        *["response.output_text.done", "response.content_part.done", "response.output_item.done", "response.completed"],
+    ]
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -58,6 +70,13 @@ def test_demo_shows_every_call_and_ends_well(demo: subprocess.CompletedProcess[s
         "responses.retrieve",
         "responses.input_items.list",
         "responses.delete",
+        "chat.completions.create",
+        "chat.completions.retrieve",
+        "responses.create",
+        "responses.retrieve",
+        "responses.stream",
+        "chat.completions.create",
+        "responses.create",
         "responses.retrieve",
         "post",
     ]
@@ -65,6 +84,8 @@ def test_demo_shows_every_call_and_ends_well(demo: subprocess.CompletedProcess[s
         "    from docs/index.md: openai-middleware",
         "    iterating over it fetches the next page too: 3 completions in all",
         "    metadata={'topic': 'done'}",
+        "    the same text: True",
+        "    status=completed, the same text: True",
         "    openai.NotFoundError: Error code: 404 - There is no response with this id.",
         "    param='response_id', code='not_found', type='invalid_request_error'",
         "    openai.UnprocessableEntityError: Error code: 422 - Missing required parameter: 'messages'.",
@@ -72,6 +93,42 @@ def test_demo_shows_every_call_and_ends_well(demo: subprocess.CompletedProcess[s
         "Everything came back as it should.",
     ]:
         assert line in demo.stdout.splitlines()
+
+
+def answers(demo: subprocess.CompletedProcess[str], call: str) -> list[list[str]]:
+    """The lines that the transcript has below every call that begins so."""
+    parts = re.split(r"\n\n(?=>>> |.+\n=+\n)", demo.stdout)
+    return [part.splitlines()[1:] for part in parts if part.startswith(f">>> client.{call}")]
+
+
+def test_demo_shows_the_words_of_a_chat_stream(demo: subprocess.CompletedProcess[str]) -> None:
+    [*text, end] = answers(demo, 'chat.completions.create(model="ask-docs", messages=')[-1]
+    found = re.fullmatch(r"    finish_reason='stop', completion_tokens=(\d+)", end)
+    assert found is not None
+    assert "\n".join(text).count("|") >= int(found[1]) > 10
+
+
+def test_demo_shows_the_events_of_a_responses_stream(demo: subprocess.CompletedProcess[str]) -> None:
+    lines = answers(demo, 'responses.create(model="ask-docs", input=')[-1]
+    found = re.fullmatch(r" +… and (\d+) more deltas", lines.pop(10))
+    assert found is not None
+    numbers, types = zip(*[line.split()[:2] for line in lines], strict=True)
+    assert list(types) == event_types(deltas=6)
+    count = len(types) + int(found[1])
+    assert [int(number) for number in numbers] == [*range(10), *range(count - 4, count)]
+    assert answers(demo, "responses.retrieve(")[1] == [f"    the same {count} events: True"]
+
+
+@pytest.mark.parametrize("api", ["chat.completions", "responses"])
+def test_demo_shows_how_a_broken_stream_ends(api: str, demo: subprocess.CompletedProcess[str]) -> None:  # S4
+    [[*begun, error, attributes]] = answers(demo, f'{api}.create(model="ask-docs-unreliable"')
+    assert begun
+    assert error == f"    openai.APIError: {BREAK}"
+    assert attributes == "    param=None, code='index_closed', type='server_error'"
+
+
+def test_demo_shows_that_the_server_s_log_has_both_failures(demo: subprocess.CompletedProcess[str]) -> None:  # S4
+    assert demo.stdout.splitlines().count(f"    openai_middleware.errors.InternalServerError: {BREAK}") == 2
 
 
 def test_demo_stops_the_app_that_it_started(demo: subprocess.CompletedProcess[str]) -> None:
@@ -97,13 +154,40 @@ def test_demo_fails_where_the_app_does_not_start(app: str, message: str, tmp_pat
     assert done.stderr.splitlines()[-1] == message
 
 
-def test_demo_fails_where_an_answer_is_not_as_it_should_be(tmp_path: Path) -> None:
+def demo_with_a_mistake(right: str, wrong: str, directory: Path) -> Path:
+    """A copy of the demo in which something is wrong."""
+    mistakes = 0
     for file in EXAMPLES.glob("ask_docs*.py"):
         text = file.read_text().replace("__file__", repr(str(file)) if "library" in file.name else "__file__")
-        (tmp_path / file.name).write_text(text.replace('completion["metadata"] = metadata_of(call)', "pass"))
-    done = run(tmp_path / "ask_docs_demo.py", tmp_path)
+        mistakes += text.count(right)
+        (directory / file.name).write_text(text.replace(right, wrong))
+    assert mistakes == 1
+    return directory / "ask_docs_demo.py"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ('completion["metadata"] = ', "", "Expected {'topic': 'done'}, got {'topic': 'demo'}."),
+        ('chunk({"content": word})', 'chunk({"content": "x"})', "Expected 'x+', got '(?!x+').*'."),
+        ('"sequence_number": number', '"sequence_number": 0', r"Expected \[.*\], got \[.*\]\."),
+        ("raise InternalServerError", "return print", "openai.APIError was expected."),
+    ],
+)
+def test_demo_fails_where_an_answer_is_not_as_it_should_be(
+    right: str, wrong: str, message: str, tmp_path: Path
+) -> None:
+    done = run(demo_with_a_mistake(right, wrong, tmp_path), tmp_path)
     assert done.returncode == 1
-    assert done.stderr == "Expected {'topic': 'done'}, got {'topic': 'demo'}.\n"
+    assert re.fullmatch(f"{message}\n", done.stderr)
+
+
+def test_demo_that_fails_shows_the_log_of_the_app(tmp_path: Path) -> None:
+    done = run(demo_with_a_mistake('read.", code="index_closed"', 'read.", code="other"', tmp_path), tmp_path)
+    assert done.returncode == 1
+    *log, message = done.stderr.splitlines()
+    assert f"openai_middleware.errors.InternalServerError: {BREAK}" in log
+    assert message == "Expected {'code': 'index_closed'}, got {'code': 'other'}."
 
 
 # The app of the demo
@@ -241,6 +325,180 @@ def test_response_in_the_background_can_be_cancelled_until_it_is_asked_for(clien
     assert caught.value.param == "response_id"
 
 
+# Its streams
+
+
+def check_chunks(chunks: list[Any], stored: ChatCompletion) -> None:
+    first, *words, last = chunks
+    [choice] = stored.choices
+    texts = [chunk.choices[0].delta.content for chunk in words]
+    assert first.choices[0].delta.role == "assistant"
+    assert "".join(texts) == choice.message.content
+    assert len(texts) == len([text for text in texts if len(text.split()) == 1]) > 10
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["stop"]
+    annotations = last.choices[0].delta.to_dict()["annotations"]
+    assert annotations == [annotation.to_dict() for annotation in choice.message.annotations or []]
+    assert annotations
+    assert {(chunk.id, chunk.created, chunk.model) for chunk in chunks} == {(stored.id, stored.created, stored.model)}
+
+
+def check_chunks_with_usage(chunks: list[Any], stored: ChatCompletion) -> None:
+    *chunks, last = chunks
+    check_chunks(chunks, stored)
+    assert (last.choices, last.usage) == ([], stored.usage)
+
+
+WITH_USAGE: Any = {"model": "m", "messages": QUESTION, "stream_options": {"include_usage": True}}
+
+
+def test_streamed_completion_comes_word_by_word_and_is_stored(client: OpenAI) -> None:  # S2 S3 S7
+    chunks = list(client.chat.completions.create(model="m", messages=QUESTION, stream=True))
+    check_chunks(chunks, client.chat.completions.retrieve(chunks[0].id))
+
+    chunks = list(client.chat.completions.create(**WITH_USAGE, stream=True))
+    check_chunks_with_usage(chunks, client.chat.completions.retrieve(chunks[0].id))
+
+
+async def test_streamed_completion_comes_asynchronously(base_url: str) -> None:  # S2 S3 S7
+    async with AsyncOpenAI(base_url=base_url, api_key="none") as client:
+        chunks = [chunk async for chunk in await client.chat.completions.create(**WITH_USAGE, stream=True)]
+        check_chunks_with_usage(chunks, await client.chat.completions.retrieve(chunks[0].id))
+
+
+def check_completion(streamed: ChatCompletion, stored: ChatCompletion) -> None:
+    assert (streamed.id, streamed.usage) == (stored.id, stored.usage)
+    assert streamed.choices[0].finish_reason == "stop"
+    assert streamed.choices[0].message.content == stored.choices[0].message.content
+    assert streamed.choices[0].message.annotations == stored.choices[0].message.annotations
+
+
+def test_chat_stream_helper_puts_the_stored_completion_together(client: OpenAI) -> None:  # S2 S3
+    with client.chat.completions.stream(**WITH_USAGE) as stream:
+        streamed = stream.get_final_completion()
+    check_completion(streamed, client.chat.completions.retrieve(streamed.id))
+
+
+async def test_chat_stream_helper_puts_the_stored_completion_together_asynchronously(base_url: str) -> None:  # S2 S3
+    async with AsyncOpenAI(base_url=base_url, api_key="none") as client:
+        async with client.chat.completions.stream(**WITH_USAGE) as stream:
+            streamed = await stream.get_final_completion()
+        check_completion(streamed, await client.chat.completions.retrieve(streamed.id))
+
+
+def check_events(events: list[Any], replayed: list[Any], stored: Response) -> None:
+    words = [event.delta for event in events if event.type == "response.output_text.delta"]
+    assert [event.type for event in events] == event_types(len(words))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert "".join(words) == stored.output_text
+    assert len(words) > 10
+    assert [event.response.status for event in events[:2]] == ["in_progress"] * 2
+    assert [event.response.output for event in events[:2]] == [[], []]
+    assert events[-1].response == stored
+    assert replayed == events
+
+
+def test_streamed_response_is_stored_and_can_be_streamed_again(client: OpenAI) -> None:  # S2 S3 S7
+    events: list[Any] = list(client.responses.create(input=QUESTION, stream=True))
+    id = events[-1].response.id
+    check_events(events, list(client.responses.retrieve(id, stream=True)), client.responses.retrieve(id))
+    assert list(client.responses.retrieve(id, stream=True, starting_after=5)) == events[6:]
+
+
+async def test_streamed_response_is_stored_and_can_be_streamed_again_asynchronously(
+    base_url: str,
+) -> None:  # S2 S3 S7
+    async with AsyncOpenAI(base_url=base_url, api_key="none") as client:
+        events: list[Any] = [event async for event in await client.responses.create(input=QUESTION, stream=True)]
+        id = events[-1].response.id
+        replayed = [event async for event in await client.responses.retrieve(id, stream=True)]
+        check_events(events, replayed, await client.responses.retrieve(id))
+
+
+def test_responses_stream_helper_gives_the_stored_response(client: OpenAI) -> None:  # S2 S3
+    with client.responses.stream(input=QUESTION) as stream:
+        final = stream.get_final_response()
+    stored = client.responses.retrieve(final.id)
+    assert (final.output_text, final.status, final.usage) == (stored.output_text, "completed", stored.usage)
+    with client.responses.stream(response_id=final.id) as stream:
+        assert stream.get_final_response() == final
+
+
+async def test_responses_stream_helper_gives_the_stored_response_asynchronously(base_url: str) -> None:  # S2 S3
+    async with AsyncOpenAI(base_url=base_url, api_key="none") as client:
+        async with client.responses.stream(input=QUESTION) as stream:
+            final = await stream.get_final_response()
+        assert (await client.responses.retrieve(final.id)).output_text == final.output_text != ""
+
+
+def test_streams_that_are_not_to_be_stored_are_not(client: OpenAI) -> None:
+    *_, chunk = client.chat.completions.create(model="m", messages=QUESTION, stream=True, store=False)
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.retrieve(chunk.id)
+    *_, event = client.responses.create(input=QUESTION, stream=True, store=False)
+    assert event.type == "response.completed"
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(event.response.id)
+
+
+def test_response_in_the_background_can_be_streamed_unless_it_was_cancelled(client: OpenAI) -> None:
+    queued = client.responses.create(input=QUESTION, background=True)
+    *_, event = client.responses.retrieve(queued.id, stream=True)
+    assert event.type == "response.completed"
+    assert event.response == client.responses.retrieve(queued.id)
+
+    cancelled = client.responses.cancel(client.responses.create(input=QUESTION, background=True).id)
+    with pytest.raises(openai.ConflictError) as caught:
+        client.responses.retrieve(cancelled.id, stream=True)
+    assert caught.value.param == "stream"
+
+
+def chat_texts(stream: Iterable[Any]) -> Iterator[str]:
+    return (chunk.choices[0].delta.content for chunk in stream if chunk.choices[0].delta.content)
+
+
+def response_texts(stream: Iterable[Any]) -> Iterator[str]:
+    return (event.delta for event in stream if event.type == "response.output_text.delta")
+
+
+def test_streams_of_the_unreliable_model_break_after_a_few_words() -> None:  # S4
+    asked: Any = {"model": "ask-docs-unreliable", "messages": QUESTION}
+    with (
+        server_process(python(EXAMPLES / "ask_docs.py"), URL) as server,
+        OpenAI(base_url=server.ready[1], api_key="none") as client,
+    ):
+        whole = client.responses.create(model=asked["model"], input=QUESTION)
+        streams = [
+            chat_texts(client.chat.completions.create(**asked, stream=True)),
+            response_texts(client.responses.create(model=asked["model"], input=QUESTION, stream=True)),
+            response_texts(client.responses.retrieve(whole.id, stream=True)),
+        ]
+        for stream in streams:
+            words: list[str] = []
+            with pytest.raises(openai.APIError) as caught:
+                words.extend(stream)
+            assert type(caught.value) is openai.APIError
+            assert (caught.value.message, caught.value.code, caught.value.type) == (
+                BREAK,
+                "index_closed",
+                "server_error",
+            )
+            assert len(words) == 5
+            assert whole.output_text.startswith("".join(words))
+        with client.chat.completions.stream(**asked) as chat, pytest.raises(openai.APIError, match=BREAK):
+            chat.get_final_completion()
+        with (
+            client.responses.stream(model=asked["model"], input=QUESTION) as responses,
+            pytest.raises(openai.APIError, match=BREAK),
+        ):
+            responses.get_final_response()
+        assert list(client.chat.completions.list()) == []
+        server.stop()
+        assert server.output.count(f"openai_middleware.errors.InternalServerError: {BREAK}") == 5
+
+
+# What it refuses
+
+
 @pytest.mark.parametrize(
     ("use", "param"),
     [
@@ -248,14 +506,18 @@ def test_response_in_the_background_can_be_cancelled_until_it_is_asked_for(clien
         (lambda c: c.chat.completions.create(model="m", messages="Hello"), "messages"),
         (lambda c: c.chat.completions.create(model="m", messages=["Hello"]), "messages"),
         (lambda c: c.chat.completions.create(model="m", messages=QUESTION, metadata="x"), "metadata"),
-        (lambda c: c.chat.completions.create(model="m", messages=QUESTION, stream=True), "stream"),
+        (
+            lambda c: c.chat.completions.create(model="m", messages=QUESTION, stream=True, stream_options="x"),
+            "stream_options",
+        ),
         (lambda c: c.chat.completions.list(extra_query={"metadata": "x"}), "metadata"),
         (lambda c: c.chat.completions.list(limit=0), "limit"),
         (lambda c: c.chat.completions.list(order="up"), "order"),
         (lambda c: c.responses.create(model="m"), "input"),
         (lambda c: c.responses.create(input=5), "input"),
         (lambda c: c.responses.create(input=""), "input"),
-        (lambda c: c.responses.create(input="Hello", stream=True), "stream"),
+        (lambda c: c.responses.create(input="", stream=True), "input"),
+        (lambda c: c.responses.retrieve("x", stream=True, starting_after="x"), "starting_after"),
     ],
 )
 def test_bad_request_names_the_field(use: Callable[[OpenAI], Any], param: str, client: OpenAI) -> None:
@@ -273,6 +535,7 @@ def test_bad_request_names_the_field(use: Callable[[OpenAI], Any], param: str, c
         (lambda c: c.chat.completions.messages.list("x"), "completion_id"),
         (lambda c: c.chat.completions.list(after="x"), "after"),
         (lambda c: c.responses.retrieve("x"), "response_id"),
+        (lambda c: c.responses.retrieve("x", stream=True), "response_id"),
         (lambda c: c.responses.cancel("x"), "response_id"),
         (lambda c: c.responses.delete("x"), "response_id"),
         (lambda c: c.responses.input_items.list("x"), "response_id"),

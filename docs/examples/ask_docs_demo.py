@@ -246,7 +246,7 @@ def called(code: str) -> None:
 def came_back(text: str, indent: str = "    ", most_lines: int = 8) -> None:
     lines = text.splitlines()
     for line in lines[:most_lines]:
-        print(indent + (line if len(line) <= 110 else f"{line[:109]}…"))
+        print(indent + (line if len(line) <= 110 else f"{line[:109]}…"), flush=True)
     if len(lines) > most_lines:
         print(f"{indent}… and {len(lines) - most_lines} more lines")
 

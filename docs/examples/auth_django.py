@@ -11,6 +11,8 @@ import django
 import httpx
 import openai
 from django.conf import settings
+
+# --8<-- [start:imports]
 from django.contrib.auth import authenticate, login
 from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
@@ -20,6 +22,8 @@ from django.views.decorators.csrf import csrf_exempt
 
 from openai_middleware.adapters.django import openai_error_response, openai_view
 from openai_middleware.errors import AuthenticationError
+
+# --8<-- [end:imports]
 
 # --8<-- [start:settings]
 USERS_AND_KEYS = [

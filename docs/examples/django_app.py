@@ -16,12 +16,16 @@ import openai
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
+
+# --8<-- [start:imports]
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
 from openai_middleware.adapters.django import openai_view
 from openai_middleware.errors import NotFoundError
+
+# --8<-- [end:imports]
 
 # --8<-- [start:settings]
 settings.configure(

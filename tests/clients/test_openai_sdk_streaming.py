@@ -15,6 +15,7 @@ import pytest
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import StreamingResponse
 from openai import AsyncOpenAI, OpenAI
+from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
 
@@ -74,6 +75,12 @@ async def chat_tool() -> AsyncIterator[bytes]:
         yield chunk({"tool_calls": [{"index": 0, "function": {"arguments": part}}]})
     yield chunk({}, finish_reason="tool_calls")
     yield b"data: [DONE]\n\n"
+
+
+async def completion_text() -> AsyncIterator[bytes]:
+    for word in WORDS:
+        choice = {"index": 0, "text": word, "finish_reason": "stop" if word is WORDS[-1] else None, "logprobs": None}
+        yield event({"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m", "choices": [choice]})
 
 
 # --- what it streams to Responses requests
@@ -198,6 +205,7 @@ class Server:
             ("chat", "two events"): lambda: self.gate.two_events(),
             ("chat", "waiting"): lambda: self.gate.waiting(),
             ("chat", "endless"): lambda: self.gate.endless(),
+            ("completions", "text"): completion_text,
             ("responses", "text"): responses_text,
             ("responses", "tool"): responses_tool,
             ("responses", "foreign"): failing(foreign, CREATED, b"event: response.compl"),
@@ -207,13 +215,15 @@ class Server:
         self.app = FastAPI()
         set_openai_frontend(self.app, prefix="/v1")
         self.app.post("/v1/chat/completions")(self.stream)
+        self.app.post("/v1/completions")(self.stream)
         self.app.post("/v1/responses")(self.stream)
         self.app.get("/v1/responses/{response_id}")(self.stream)
 
     async def stream(self, request: Request, call: Annotated[OpenAICall, Depends(openai_call)]) -> StreamingResponse:
         assert request.client is not None
         self.ports.append(request.client.port)
-        kind = "chat" if call.path.startswith("/v1/chat") else "responses"
+        assert call.operation is not None
+        kind = call.operation.split(".")[0]
         events = self.streams[kind, call.kwargs.get("model") or call.kwargs["response_id"]]
         return StreamingResponse(events(), media_type="text/event-stream")
 
@@ -356,6 +366,24 @@ async def test_the_chat_stream_helper_puts_tool_calls_together_asynchronously(as
     async with async_client.chat.completions.stream(model="tool", messages=MESSAGES, tools=[CHAT_TOOL]) as stream:
         deltas = [delta async for event in stream for delta in arguments_delta(event)]
         check_tool_completion(deltas, await stream.get_final_completion())
+
+
+# --- completions.create(stream=True)
+
+
+def check_completions(completions: list[Completion]) -> None:
+    assert [completion.choices[0].text for completion in completions] == WORDS
+    assert all(not completion.model_extra for completion in completions)
+
+
+def test_text_completions_arrive(client: OpenAI) -> None:  # S2 S3
+    check_completions(list(client.completions.create(model="text", prompt="Say it.", stream=True)))
+
+
+async def test_text_completions_arrive_asynchronously(async_client: AsyncOpenAI) -> None:  # S2 S3
+    stream = await async_client.completions.create(model="text", prompt="Say it.", stream=True)
+
+    check_completions([completion async for completion in stream])
 
 
 # --- responses.create(stream=True) and responses.retrieve(stream=True)
