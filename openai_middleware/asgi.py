@@ -201,7 +201,7 @@ class _Answer:
         if not self.has_started:
             self.has_started = True
             await self._forward(self._held.pop())
-        await self._forward(message if mapped == body else {**message, "body": mapped})
+        await self._forward(message if mapped is body or mapped == body else {**message, "body": mapped})
         if is_last:
             self._events = None
 

@@ -5,23 +5,14 @@ which drop a last event that has no blank line after it, and fail on an event wh
 """
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Final, Protocol
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from typing import Final
 
 import msgspec
-from msgspec import Raw
 
-from openai_middleware.body_mapping import (
-    UNDECODABLE,
-    BodyMapping,
-    MissingFieldError,
-    ResponseMapping,
-    fields_of,
-    value_of,
-)
-from openai_middleware.contract import Stream
+from openai_middleware.body_mapping import UNDECODABLE
 from openai_middleware.errors import InternalServerError, OpenAIError
+from openai_middleware.event_mapping import EventMapping
 
 # The end of an event: the end of a line and an empty line. A carriage return after CR LF is the first half of another
 # CR LF until the next byte tells otherwise; one after a lone CR, or a lone LF, is a whole line end, so that the event
@@ -31,133 +22,8 @@ _LONGEST_UNFINISHED_END: Final = len(b"\r\n\r")
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _DONE: Final = b"[DONE]"
-
-
-class EventMapping(Protocol):
-    """How the data of one kind of stream is mapped. Compiled once, used by many streams.
-
-    Attributes:
-        is_json: Whether all data is JSON, so that white space alone is as good as none.
-        ends_with_done: Whether the stream ends with `data: [DONE]`.
-        is_numbered: Whether events carry a `sequence_number`.
-        maps_errors: Whether error frames are mapped too. Otherwise they pass.
-    """
-
-    is_json: bool
-    ends_with_done: bool
-    is_numbered: bool
-    maps_errors: bool
-
-    def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
-        """Map the data of one event.
-
-        Args:
-            data: The data, without `[DONE]`.
-            sequence_number: The number that this event gets if it has none.
-
-        Returns:
-            The data to send, the very same object where nothing has to change, and the number of the next event.
-        """
-
-
-class PassingEvents:
-    """Leaves the data of events as it is."""
-
-    is_json = False
-    ends_with_done = False
-    is_numbered = False
-    maps_errors = False
-
-    def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
-        """See `EventMapping.apply`."""
-        return data, sequence_number
-
-
-class RuleEvents:
-    """Maps the data of every event by rules. Error frames pass; a mandatory field has no meaning in events."""
-
-    is_json = False
-    ends_with_done = False
-    is_numbered = False
-
-    def __init__(self, rules: Sequence[BodyMapping]) -> None:
-        self._mapping = ResponseMapping([replace(rule, mandatory=False) for rule in rules])
-        self.maps_errors = any(rule.source_path in ("error", "$.error") for rule in rules)
-
-    def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
-        """See `EventMapping.apply`."""
-        if not self.maps_errors and _is_error_frame(fields_of(data)):
-            return data, sequence_number
-        return self._mapping.apply(data), sequence_number
-
-
-class ContractEvents:
-    """Filters the data of every event to the fields that the contract has for its type; unknown types pass.
-
-    Args:
-        stream: The stream's events.
-        answer_rules: The output rules of the JSON answer, for events that hold a whole answer.
-        nullable: Mandatory fields of that answer that are filled with null where they are absent.
-    """
-
-    is_json = True
-    maps_errors = False
-
-    def __init__(self, stream: Stream, answer_rules: Sequence[BodyMapping], nullable: Sequence[str]) -> None:
-        # An event may hold an answer that is not complete yet: only what can be null is filled in.
-        rules = [replace(rule, mandatory=rule.destination_path in nullable) for rule in answer_rules]
-        self._answer = ResponseMapping(rules, nullable)
-        # Errors have several forms, and some clients need just the fields that the contract does not have.
-        events = {kind: event for kind, event in stream.events.items() if kind != "error"}
-        self._fields = {kind: frozenset(event.fields) for kind, event in events.items()}
-        self._nested = {kind: event.nested.keys() if rules else () for kind, event in events.items()}
-        # Streams of chunks end with a marker; streams of typed events end with an event that says so.
-        self.ends_with_done = "" in stream.events
-        self.is_numbered = all("sequence_number" in event.fields for event in stream.events.values())
-
-    def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
-        """See `EventMapping.apply`."""
-        fields = fields_of(data)
-        own_number = _number(fields.get("sequence_number")) if self.is_numbered else None
-        following = sequence_number if own_number is None else own_number + 1
-        kind = "" if self.ends_with_done else _text(fields.get("type"))
-        known = self._fields.get(kind)
-        if known is None or (self.ends_with_done and _is_error_frame(fields)):
-            return data, following
-        is_changed = not fields.keys() <= known
-        if is_changed:
-            fields = {field: value for field, value in fields.items() if field in known}
-        for field in fields.keys() & self._nested[kind]:
-            before = bytes(fields[field])
-            after = self._mapped_answer(before)
-            if after is not before:
-                fields[field] = Raw(after)
-                is_changed = True
-        if self.is_numbered and own_number is None:
-            fields["sequence_number"] = Raw(b"%d" % sequence_number)
-            following += 1
-            is_changed = True
-        return msgspec.json.encode(fields) if is_changed else data, following
-
-    def _mapped_answer(self, answer: bytes) -> bytes:
-        try:
-            return self._answer.apply(answer)
-        except MissingFieldError:  # it is no object
-            return answer
-
-
-def _is_error_frame(fields: Mapping[str, Raw]) -> bool:
-    return "error" in fields and bytes(fields["error"]) != b"null"
-
-
-def _text(value: Raw | None) -> str:
-    text = value_of(value) if value is not None else ""
-    return text if isinstance(text, str) else ""
-
-
-def _number(value: Raw | None) -> int | None:
-    number = value_of(value) if value is not None else None
-    return number if type(number) is int else None
+# What nearly every event of nearly every app looks like: a name, or none, and one line of JSON.
+_PLAIN_EVENT: Final = re.compile(rb"(?:event: (?!error\n)[^\r\n]+\n)?data: (\{[^\r\n]*)\n\n")
 
 
 class EventStream:
@@ -181,8 +47,8 @@ class EventStream:
     def feed(self, chunk: bytes) -> bytes:
         """Take some bytes of the app and return those to send: of every event that ended here."""
         buffer = self._buffer
-        if not buffer and chunk.endswith(b"\n\n") and chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk:
-            return self._event(chunk)
+        if not buffer and (plain := _PLAIN_EVENT.fullmatch(chunk)) is not None:
+            return self._plain_event(chunk, plain)
         buffer += chunk
         events = []
         start = 0
@@ -261,11 +127,9 @@ class EventStream:
             block = block.lstrip(b"\r\n")
             if not block:
                 return b""
-        if block.startswith(b"data: {") and block.find(b"\n") == len(block) - 2 and b"\r" not in block:
-            # What nearly every event of nearly every app looks like: one line of JSON.
-            payload = block[6:-2]
-            mapped = self._mapped(payload)
-            return block if mapped is payload else b"data: " + mapped + b"\n\n"
+        plain = _PLAIN_EVENT.fullmatch(block)
+        if plain is not None:
+            return self._plain_event(block, plain)
         lines = _LINE_END.split(block)
         data = [value for line in lines if (value := _field(line, b"data")) is not None]
         payload = data[0] if len(data) == 1 else b"\n".join(data)
@@ -283,6 +147,12 @@ class EventStream:
             return block
         mapped = self._mapped(payload)
         return block if mapped is payload else _rebuilt(lines, mapped)
+
+    def _plain_event(self, block: bytes, found: re.Match[bytes]) -> bytes:
+        self._is_first = False
+        payload = found[1]
+        mapped = self._mapped(payload)
+        return block if mapped is payload else block[: found.start(1)] + mapped + b"\n\n"
 
     def _mapped(self, payload: bytes) -> bytes:
         try:

@@ -11,7 +11,8 @@ import msgspec
 from openai_middleware.body_mapping import UNDECODABLE, MissingFieldError, RequestMapping, ResponseMapping
 from openai_middleware.call import REQUEST_METHOD, REQUEST_PATH, OpenAICall, merge_params
 from openai_middleware.errors import BadRequestError, RequestTooLargeError, UnprocessableEntityError
-from openai_middleware.event_stream import EventMapping, EventStream
+from openai_middleware.event_mapping import EventMapping
+from openai_middleware.event_stream import EventStream
 from openai_middleware.query_string import parse_query
 
 logger = logging.getLogger("openai_middleware")
@@ -84,7 +85,6 @@ class Exchange:
         "_path_params",
         "_query",
         "_route",
-        "_status",
         "content_length",
         "request_headers",
     )
@@ -202,7 +202,6 @@ class Exchange:
 
     def start_response(self, status: int, headers: Iterable[Header]) -> Handling:
         """Decide what happens to the answer that begins here."""
-        self._status = status
         self._headers = list(headers)
         if status == 500:
             return Handling.HOLD

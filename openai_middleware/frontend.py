@@ -21,7 +21,7 @@ from openai_middleware.errors import (
     PermissionDeniedError,
     raise_mistakes,
 )
-from openai_middleware.event_stream import ContractEvents, EventMapping, PassingEvents, RuleEvents
+from openai_middleware.event_mapping import ContractEvents, EventMapping, PassingEvents, RuleEvents
 from openai_middleware.exchange import Exchange, Header, Route
 from openai_middleware.openai_endpoints import openai_endpoints
 from openai_middleware.path_template import PathTemplate
@@ -197,9 +197,12 @@ class Frontend:
         if response_rules:
             booleans = _BOOLEANS if operation else ()
             response_mapping = ResponseMapping(response_rules, nullable, self._absent_optional, booleans)
-        event_mapping: EventMapping = RuleEvents(stream_rules) if stream_rules else PassingEvents()
-        if operation and operation.stream and top.config.stream_body_mappings is None:
-            event_mapping = ContractEvents(self._contract.stream(operation.stream), response_rules, nullable)
+        stream = self._contract.stream(operation.stream) if operation and operation.stream else None
+        event_mapping: EventMapping = PassingEvents()
+        if stream is not None and top.config.stream_body_mappings is None:
+            event_mapping = ContractEvents(stream, response_rules, nullable)
+        elif stream_rules:
+            event_mapping = RuleEvents(stream_rules, stream)
         return Route(
             name=top.config.operation or top.config.get_endpoint_key(),
             operation=top.config.operation,

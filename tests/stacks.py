@@ -8,6 +8,7 @@ are driven as servers drive them, and what they send is recorded as they send it
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -206,18 +207,15 @@ def drive_wsgi(
         reply.messages.append(start(int(status[:3]), wire_headers))
         return lambda chunk: None
 
-    chunks = None
     try:
         chunks = validator(app)(wsgi_environ(method, target, body, headers, root_path), start_response)
-        for chunk in chunks:
-            reply.messages.append(part(chunk, more_body=True))
-            on_chunk(chunk)
-        reply.messages.append(part(b""))
+        with closing(chunks):
+            for chunk in chunks:
+                reply.messages.append(part(chunk, more_body=True))
+                on_chunk(chunk)
+            reply.messages.append(part(b""))
     except Exception as error:
         reply.raised = error
-    finally:
-        if chunks is not None:
-            chunks.close()
     return reply
 
 

@@ -955,3 +955,32 @@ def test_an_event_of_a_megabyte_passes_in_pieces_of_any_size(size: int, is_right
 
     assert len(data) > 1_000_000
     assert documents(sent) == [{"id": chunk["id"]}]
+
+
+@pytest.mark.parametrize(
+    ("path", "operation", "arriving"),
+    [
+        ("/run", "chat.completions.create", [{"text": "a"}, {"text": "b"}, "[DONE]"]),
+        ("/run", "responses.create", [{"text": "a", "sequence_number": 0}, {"text": "b", "sequence_number": 1}]),
+    ],
+)
+def test_own_rules_for_an_operation_keep_its_repairs(path: str, operation: str, arriving: list[Any]) -> None:  # S2 S3
+    config = APIHandlerConfig()
+    rules = mappings(("$.token", "text"))
+    config.add_endpoint_config(EndpointConfig(path, stream_body_mappings=rules, operation=operation))
+    stream = opened(Frontend(config=config), "POST", path)
+
+    sent = through(stream, event({"token": "a", "junk": 1}) + event({"token": "b"}))
+
+    assert [one.data if one.data == "[DONE]" else json.loads(one.data) for one in parse(sent)] == arriving
+
+
+def test_own_rules_for_a_numbered_operation_go_on_from_the_numbers_of_the_app() -> None:  # S3
+    config = APIHandlerConfig()
+    rules = mappings(("$.token", "text"), ("$.sequence_number", "sequence_number"))
+    config.add_endpoint_config(EndpointConfig("/run", stream_body_mappings=rules, operation="responses.create"))
+    stream = opened(Frontend(config=config), "POST", "/run")
+
+    sent = through(stream, event({"token": "a", "sequence_number": 7}) + event({"token": "b"}))
+
+    assert [one["sequence_number"] for one in documents(sent)] == [7, 8]

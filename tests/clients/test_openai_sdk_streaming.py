@@ -79,7 +79,7 @@ async def chat_tool() -> AsyncIterator[bytes]:
 
 async def completion_text() -> AsyncIterator[bytes]:
     for word in WORDS:
-        choice = {"index": 0, "text": word, "finish_reason": "stop" if word is WORDS[-1] else None, "logprobs": None}
+        choice = {"index": 0, "text": word, "finish_reason": "stop", "logprobs": None}
         yield event({"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m", "choices": [choice]})
 
 

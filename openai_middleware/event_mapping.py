@@ -1,0 +1,159 @@
+"""What becomes of the data of server-sent events; compiled once, used by many streams."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import msgspec
+from msgspec import Raw
+
+from openai_middleware.body_mapping import BodyMapping, MissingFieldError, ResponseMapping, fields_of, value_of
+from openai_middleware.contract import Stream
+
+
+class EventMapping(Protocol):
+    """How the data of one kind of stream is mapped. Compiled once, used by many streams.
+
+    Attributes:
+        is_json: Whether all data is JSON, so that white space alone is as good as none.
+        ends_with_done: Whether the stream ends with `data: [DONE]`.
+        is_numbered: Whether events carry a `sequence_number`.
+        maps_errors: Whether error frames are mapped too. Otherwise they pass.
+    """
+
+    is_json: bool
+    ends_with_done: bool
+    is_numbered: bool
+    maps_errors: bool
+
+    def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
+        """Map the data of one event.
+
+        Args:
+            data: The data, without `[DONE]`.
+            sequence_number: The number that this event gets if it has none.
+
+        Returns:
+            The data to send, the very same object where nothing has to change, and the number of the next event.
+        """
+
+
+class PassingEvents:
+    """Leaves the data of events as it is."""
+
+    is_json = False
+    ends_with_done = False
+    is_numbered = False
+    maps_errors = False
+
+    def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
+        """See `EventMapping.apply`."""
+        return data, sequence_number
+
+
+class RuleEvents:
+    """Maps the data of every event by rules. Error frames pass; a mandatory field has no meaning in events.
+
+    Args:
+        rules: The rules.
+        stream: The stream of the OpenAI API whose repairs it needs all the same, or None.
+    """
+
+    def __init__(self, rules: Sequence[BodyMapping], stream: Stream | None = None) -> None:
+        self._mapping = ResponseMapping([replace(rule, mandatory=False) for rule in rules])
+        self.maps_errors = any(rule.source_path in ("error", "$.error") for rule in rules)
+        self.is_json = stream is not None
+        self.ends_with_done = stream is not None and _ends_with_done(stream)
+        self.is_numbered = stream is not None and _is_numbered(stream)
+
+    def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
+        """See `EventMapping.apply`."""
+        if not self.maps_errors and _is_error_frame(fields_of(data)):
+            return data, sequence_number
+        mapped = self._mapping.apply(data)
+        if not self.is_numbered:
+            return mapped, sequence_number
+        fields = fields_of(mapped)
+        own_number = _number(fields.get("sequence_number"))
+        if own_number is not None:
+            return mapped, own_number + 1
+        fields["sequence_number"] = Raw(b"%d" % sequence_number)
+        return msgspec.json.encode(fields), sequence_number + 1
+
+
+class ContractEvents:
+    """Filters the data of every event to the fields that the contract has for its type; unknown types pass.
+
+    Args:
+        stream: The stream's events.
+        answer_rules: The output rules of the JSON answer, for events that hold a whole answer.
+        nullable: Mandatory fields of that answer that are filled with null where they are absent.
+    """
+
+    is_json = True
+    maps_errors = False
+
+    def __init__(self, stream: Stream, answer_rules: Sequence[BodyMapping], nullable: Sequence[str]) -> None:
+        # An event may hold an answer that is not complete yet: only what can be null is filled in.
+        rules = [replace(rule, mandatory=rule.destination_path in nullable) for rule in answer_rules]
+        self._answer = ResponseMapping(rules, nullable)
+        # Errors have several forms, and some clients need just the fields that the contract does not have.
+        events = {kind: event for kind, event in stream.events.items() if kind != "error"}
+        self._fields = {kind: frozenset(event.fields) for kind, event in events.items()}
+        self._nested = {kind: event.nested.keys() if rules else () for kind, event in events.items()}
+        self.ends_with_done = _ends_with_done(stream)
+        self.is_numbered = _is_numbered(stream)
+
+    def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
+        """See `EventMapping.apply`."""
+        fields = fields_of(data)
+        own_number = _number(fields.get("sequence_number")) if self.is_numbered else None
+        following = sequence_number if own_number is None else own_number + 1
+        kind = "" if self.ends_with_done else _text(fields.get("type"))
+        known = self._fields.get(kind)
+        if known is None or (self.ends_with_done and _is_error_frame(fields)):
+            return data, following
+        is_changed = not fields.keys() <= known
+        if is_changed:
+            fields = {field: value for field, value in fields.items() if field in known}
+        nested = self._nested[kind]
+        for field in nested and fields.keys() & nested:
+            before = bytes(fields[field])
+            after = self._mapped_answer(before)
+            if after is not before:
+                fields[field] = Raw(after)
+                is_changed = True
+        if self.is_numbered and own_number is None:
+            fields["sequence_number"] = Raw(b"%d" % sequence_number)
+            following += 1
+            is_changed = True
+        return msgspec.json.encode(fields) if is_changed else data, following
+
+    def _mapped_answer(self, answer: bytes) -> bytes:
+        try:
+            return self._answer.apply(answer)
+        except MissingFieldError:  # it is no object
+            return answer
+
+
+def _ends_with_done(stream: Stream) -> bool:
+    # Streams of chunks end with a marker; streams of typed events end with an event that says so.
+    return "" in stream.events
+
+
+def _is_numbered(stream: Stream) -> bool:
+    return all("sequence_number" in event.fields for event in stream.events.values())
+
+
+def _is_error_frame(fields: Mapping[str, Raw]) -> bool:
+    return "error" in fields and bytes(fields["error"]) != b"null"
+
+
+def _text(value: Raw | None) -> str:
+    text = value_of(value) if value is not None else ""
+    return text if isinstance(text, str) else ""
+
+
+def _number(value: Raw | None) -> int | None:
+    number = value_of(value) if value is not None else None
+    return number if type(number) is int else None
