@@ -171,7 +171,7 @@ def test_flask_still_answers_what_it_answers_itself() -> None:  # M11 M12
     app.add_url_rule(CHAT_URL, view_func=count_tokens, methods=["POST"])
     assert send(app, "GET", "/nowhere").status == 404
     assert send(app, "PUT", CHAT_URL).status == 405
-    assert send(app, "OPTIONS", CHAT_URL).header("allow") == "OPTIONS, POST"
+    assert set((send(app, "OPTIONS", CHAT_URL).header("allow") or "").split(", ")) == {"OPTIONS", "POST"}
     assert send(app, "GET", CHAT_URL).status == 405
 
 

@@ -76,7 +76,8 @@ async def _request(app: Any, method: str, target: str, body: bytes, answer: byte
     async def send(message: Any) -> None:
         pass
 
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"x-answer", answer)]
+    length = str(len(body)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", length), (b"x-answer", answer)]
     await app(http_scope(method, target, headers=headers), receive, send)
 
 

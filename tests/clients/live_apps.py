@@ -1,0 +1,155 @@
+"""Apps for servers in processes of their own: one behaviour under Django and under Flask, by sync and async functions.
+
+The API of the sync functions is at `/sync`, that of the async ones at `/async`. The name of the model says how a stream
+goes. One that waits goes on when the response with the id that it was given as `user` is cancelled; when a stream has
+been closed, retrieving the response `closed-` and its `user` is answered.
+"""
+
+import asyncio
+import itertools
+import threading
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import flask
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpRequest
+from django.urls import re_path
+from django.views.decorators.csrf import csrf_exempt
+
+from openai_middleware import OpenAICall
+from openai_middleware.adapters import django as django_adapter
+from openai_middleware.adapters import flask as flask_adapter
+from openai_middleware.errors import NotFoundError
+from tests.clients.test_openai_sdk import ANSWERS, JUNK, RESPONSE
+from tests.servers import TIMEOUT
+
+Json = dict[str, Any]
+KINDS = ["sync", "async"]
+
+signals: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+
+
+def answer(call: OpenAICall) -> Json:
+    """A whole answer, with more in it than OpenAI's API has."""
+    assert call.operation is not None
+    name = call.path_params.get("response_id", "")
+    if name == "unknown":
+        raise NotFoundError("There is no such response.", param="response_id")
+    if call.operation == "responses.cancel":
+        signals[name].set()
+    elif name.startswith("closed-"):
+        assert signals[name].wait(TIMEOUT)
+    return {**JUNK, **ANSWERS[call.operation]}
+
+
+def events(call: OpenAICall) -> Iterator[Json | None]:
+    """The events of a stream; None is a moment to wait at."""
+    model = call.kwargs["model"]
+    if model == "fails-at-once":
+        raise NotFoundError("There is no such model.", param="model")
+    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": model}
+    texts = map(str, itertools.count()) if model == "endless" else ["a", "b\u2028", "é"]
+    for number, text in enumerate(texts):
+        if number == 1 and model == "fails-late":
+            raise NotFoundError("The model is gone.", param="model")
+        if number == 1 and model == "breaks-late":
+            raise ZeroDivisionError("a secret of the app")
+        if number == 1 and model == "waits":
+            yield None
+        if call.operation == "chat.completions.create":
+            yield {**JUNK, **chunk, "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+        else:
+            place = {"item_id": "msg-1", "output_index": 0, "content_index": 0}
+            yield {**JUNK, "type": "response.output_text.delta", **place, "delta": text, "logprobs": []}
+    if call.operation == "responses.create":
+        yield {**JUNK, "type": "response.completed", "response": {**JUNK, **RESPONSE}}
+
+
+def stream(call: OpenAICall) -> Iterator[Json]:
+    try:
+        for event in events(call):
+            if event is None:
+                assert signals[call.kwargs["user"]].wait(TIMEOUT)
+            else:
+                yield event
+    finally:
+        signals[f"closed-{call.kwargs.get('user')}"].set()
+
+
+async def async_stream(call: OpenAICall) -> AsyncIterator[Json]:
+    try:
+        for event in events(call):
+            if event is None:
+                assert await asyncio.to_thread(signals[call.kwargs["user"]].wait, TIMEOUT)
+            else:
+                await asyncio.sleep(0)
+                yield event
+    finally:
+        signals[f"closed-{call.kwargs.get('user')}"].set()
+
+
+def serve(call: OpenAICall) -> Any:
+    return stream(call) if call.kwargs.get("stream") else answer(call)
+
+
+async def async_serve(call: OpenAICall) -> Any:
+    return async_stream(call) if call.kwargs.get("stream") else await asyncio.to_thread(answer, call)
+
+
+def django_view(request: HttpRequest) -> Any:
+    return serve(request.openai_call)
+
+
+async def async_django_view(request: HttpRequest) -> Any:
+    return await async_serve(request.openai_call)
+
+
+urlpatterns = [
+    re_path("^sync/", csrf_exempt(django_adapter.openai_view(django_view))),
+    re_path("^async/", csrf_exempt(django_adapter.openai_view(async_django_view))),
+]
+
+
+def django(get_application: Callable[[], Any]) -> Any:
+    settings.configure(
+        SECRET_KEY="for tests only",
+        ALLOWED_HOSTS=["*"],
+        ROOT_URLCONF=__name__,
+        MIDDLEWARE=[
+            "openai_middleware.adapters.django.OpenAIMiddleware",
+            "django.middleware.common.CommonMiddleware",
+            "django.middleware.csrf.CsrfViewMiddleware",
+        ],
+        OPENAI_MIDDLEWARE={"prefix": ["/sync", "/async"]},
+    )
+    return get_application()
+
+
+def django_wsgi() -> Any:
+    return django(get_wsgi_application)
+
+
+def django_asgi() -> Any:
+    return django(get_asgi_application)
+
+
+def flask_wsgi() -> flask.Flask:
+    app = flask.Flask(__name__)
+    flask_adapter.set_openai_frontend(app, prefix=["/sync", "/async"])
+
+    @flask_adapter.openai_view
+    def view() -> Any:
+        return serve(flask_adapter.openai_call)
+
+    @flask_adapter.openai_view
+    async def async_view() -> Any:
+        return await async_serve(flask_adapter.openai_call)
+
+    methods = ["GET", "POST", "DELETE"]
+    app.add_url_rule("/sync/<path:_>", "sync", view, methods=methods)
+    app.add_url_rule("/async/<path:_>", "async", async_view, methods=methods)
+    return app
