@@ -19,7 +19,7 @@ demo: $(STAMP) ## start the example app, drive it with the official OpenAI SDK, 
 	@$(PYTHON) docs/examples/ask_docs_demo.py
 
 serve: $(STAMP) ## start the example app and leave it running
-	@$(PYTHON) docs/examples/ask_docs.py
+	@$(PYTHON) docs/examples/ask_docs.py $(ARGS)
 
 test: $(STAMP) ## run all tests with coverage (one file: make test ARGS=tests/test_config.py)
 	$(PYTHON) -m pytest --cov --cov-report=term $(ARGS)

@@ -135,8 +135,8 @@ def drive_asgi(
     target: str,
     body: bytes | list[bytes],
     headers: Headers,
-    root_path: str,
-    on_chunk: Callable[[bytes], object],
+    root_path: str = "",
+    on_chunk: Callable[[bytes], object] = lambda chunk: None,
 ) -> Reply:
     """Drive an ASGI app as a server does whose client stays until the end."""
     reply = Reply()
@@ -196,8 +196,8 @@ def drive_wsgi(
     target: str,
     body: bytes | list[bytes],
     headers: Headers,
-    root_path: str,
-    on_chunk: Callable[[bytes], object],
+    root_path: str = "",
+    on_chunk: Callable[[bytes], object] = lambda chunk: None,
 ) -> Reply:
     """Drive a WSGI app as a server does whose client stays until the end, and check that it does as PEP 3333 says."""
     reply = Reply()

@@ -27,7 +27,7 @@ def read_passages(markdown: str) -> Iterator[tuple[str, str]]:
             lines.append(line)
         elif lines:
             text, lines = "\n".join(lines), []
-            if "--8<--" not in text:  # where the site shows a part of an example program
+            if not text.startswith("```"):  # code answers no question
                 yield heading, text
 
 

@@ -208,6 +208,12 @@ def test_body_over_django_s_own_limit_is_an_envelope(mode: Mode) -> None:  # E1 
     assert (reply.status, reply.error["code"]) == (413, "request_too_large")
 
 
+def test_body_of_unknown_length_over_the_limit_is_refused() -> None:  # E2
+    app = DjangoSite("async", count_tokens, options={"prefix": "/v1", "max_body_size": 10})
+    reply = drive_asgi(app, "POST", TOKENS_URL, [b"{" + b" " * 9, b"}"], JSON)
+    assert (reply.status, reply.error["code"]) == (413, "request_too_large")
+
+
 def test_body_that_ends_early_never_reaches_the_view() -> None:  # W1
     app = DjangoSite("sync", count_tokens, options={"prefix": "/v1"})
 
