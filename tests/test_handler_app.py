@@ -399,22 +399,51 @@ class Upstream:
     def __init__(self) -> None:
         self.closes = 0
 
+    def __iter__(self) -> "Upstream":
+        return self
+
+    def __next__(self) -> str:
+        return "event"
+
+    def close(self) -> None:
+        self.closes += 1
+
+
+class AsyncUpstream:
+    """The same, async."""
+
+    def __init__(self) -> None:
+        self.closes = 0
+
     async def __aiter__(self) -> AsyncIterator[str]:
-        yield "first"
-        await asyncio.Event().wait()
+        while True:
+            await asyncio.sleep(0)
+            yield "event"
 
     async def close(self) -> None:
         await asyncio.sleep(0)
         self.closes += 1
 
 
-async def test_stream_of_another_server_is_closed_when_the_client_goes() -> None:  # S8
-    upstream, client = Upstream(), Client()
+@pytest.mark.parametrize("kind", [Upstream, AsyncUpstream])
+async def test_stream_of_another_server_is_closed_when_the_client_goes(kind: Callable[[], Any]) -> None:  # S8
+    upstream, client = kind(), Client()
 
     asking = asyncio.ensure_future(client.asks(own(lambda body: upstream)))
     await client.bodies.get()
     client.goes.set()
     await asking
+
+    assert upstream.closes == 1
+
+
+@pytest.mark.parametrize("kind", [Upstream, AsyncUpstream])
+def test_under_wsgi_a_stream_of_another_server_is_closed_with_its_iterable(kind: Callable[[], Any]) -> None:  # S8 W2
+    upstream, server = kind(), Server()
+
+    server.call(wsgi_driver.endpoint(WSGIHandlerApp(lambda body: upstream)), environ("POST", "/run", b"{}"))
+    server.step()
+    server.close()
 
     assert upstream.closes == 1
 

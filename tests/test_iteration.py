@@ -299,6 +299,22 @@ def test_async_iterator_is_closed_when_nobody_wants_more(steps: int) -> None:
     assert closed == ["closed"]
 
 
+def test_async_iterator_that_is_no_generator_is_closed_too() -> None:
+    class Items(WithAsyncClose):
+        def __aiter__(self) -> "Items":
+            return self
+
+        async def __anext__(self) -> int:
+            return 1
+
+    items = Items()
+    iterator: Any = iterate(items)
+    next(iterator)
+    iterator.close()
+
+    assert items.closes == 1
+
+
 def test_two_async_iterators_may_be_read_in_turns() -> None:
     first, second = (iterate(Closed().async_items(*items)) for items in ("abc", "xyz"))
 

@@ -198,8 +198,13 @@ def test_response_has_one_content_type(content_type: str | None, headers: Mappin
     assert answer(Response({}, 200, content_type, headers)).header("content-type") == wanted
 
 
-def test_length_of_a_response_is_always_right() -> None:
-    assert answer(Response("four", headers={"Content-Length": "3"})).header("content-length") == "4"
+@pytest.mark.parametrize(
+    ("body", "status", "length"), [("four", 200, "4"), (iter([b"four"]), 200, None), ("", 204, None)]
+)
+def test_length_of_a_response_is_always_right(body: Any, status: int, length: str | None) -> None:
+    response = Response(body, status, "text/plain", {"Content-Length": "3"})
+
+    assert answer(response).header("content-length") == length
 
 
 def test_header_values_may_be_numbers() -> None:
@@ -217,15 +222,23 @@ def test_header_that_http_cannot_carry_is_the_handlers_bug() -> None:
 @pytest.mark.parametrize("status", [204, 304])
 @pytest.mark.parametrize("body", [None, {"a": 1}, "text"])
 def test_response_of_a_status_without_a_body_has_none(body: Any, status: int) -> None:
-    sent = answer(Response(body, status, headers={"X-Own": "1"}))
+    sent = answer(Response(body, status, headers={"X-Own": "1", "Content-Length": "3"}))
 
     assert (sent.status, sent.body, sent.headers) == (status, b"", [(b"x-own", b"1")])
 
 
 def test_response_may_be_returned_again_and_again() -> None:
-    response = Response({"a": 1}, headers={"X-Own": "1"})
+    class Adding(Server):
+        def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            headers.append(("Server", "own"))  # PEP 3333 allows servers to
+            return super().start_response(status, headers, exc_info)
 
-    assert answer(response).messages == answer(response).messages
+    response = Response({"a": 1}, headers={"X-Own": "1"})
+    app = endpoint(WSGIHandlerApp(lambda: response))
+    first, second = (request(app, "POST", "/run", server=Adding()) for _ in range(2))
+
+    assert first.messages == second.messages
+    assert second.header("server") == "own"
 
 
 def test_response_may_be_a_stream_of_another_type() -> None:
