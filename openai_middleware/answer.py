@@ -1,10 +1,16 @@
 """A whole answer mapped at once, for adapters whose frameworks hand over response objects instead of bytes."""
 
+import logging
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from openai_middleware.exchange import Exchange, Handling, Header
 from openai_middleware.iteration import aclose, close
+
+logger = logging.getLogger("openai_middleware")
+
+# The client has been told by then. Where a body raises, servers cut the connection instead of ending the stream.
+_FAILED = "The app failed after its event stream had begun."
 
 
 class Answer(NamedTuple):
@@ -25,7 +31,7 @@ def map_answer(exchange: Exchange, status: int, headers: Iterable[Header], chunk
     """Map an answer of the app, or return None where it leaves as it is: then nothing was taken from `chunks`.
 
     The first event of a stream is awaited, since the status may become that of an error until then. Exceptions that
-    `chunks` raises are raised.
+    `chunks` raises are raised until then; later they end the stream, and are logged.
 
     Raises:
         UnprocessableEntityError: The answer lacks a mandatory field.
@@ -60,6 +66,8 @@ def _preceded(first: bytes, rest: Iterator[bytes], chunks: Iterable[bytes]) -> I
     try:
         yield first
         yield from rest
+    except Exception:
+        logger.exception(_FAILED)
     finally:
         close(chunks)
 
@@ -69,6 +77,8 @@ async def _apreceded(first: bytes, rest: AsyncIterator[bytes], chunks: AsyncIter
         yield first
         async for chunk in rest:
             yield chunk
+    except Exception:
+        logger.exception(_FAILED)
     finally:
         await aclose(rest)
         await aclose(chunks)

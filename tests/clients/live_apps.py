@@ -28,7 +28,6 @@ from tests.clients.test_openai_sdk import ANSWERS, JUNK, RESPONSE
 from tests.servers import TIMEOUT
 
 Json = dict[str, Any]
-KINDS = ["sync", "async"]
 
 signals: defaultdict[str, threading.Event] = defaultdict(threading.Event)
 
