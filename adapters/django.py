@@ -51,7 +51,7 @@ class OpenAIMiddleware:
                 response = self._get_response(request)
             needs_loop = response.streaming and _is_asgi(request)
             mapped = async_to_sync(amapped_response) if needs_loop else mapped_response
-            return _uncompressed(request, mapped(exchange, response))
+            return mapped(exchange, request, response)
         except OpenAIError as error:
             return openai_error_response(error)
 
@@ -63,7 +63,7 @@ class OpenAIMiddleware:
             with _without_accept_encoding(request):
                 response = await self._get_response(request)
             mapped = amapped_response if _is_asgi(request) else sync_to_async(mapped_response)
-            return _uncompressed(request, await mapped(exchange, response))
+            return await mapped(exchange, request, response)
         except OpenAIError as error:
             return openai_error_response(error)
 
@@ -105,13 +105,6 @@ def _body(exchange: Exchange, request: HttpRequest) -> bytes:
     exchange.check_size(len(body))
     exchange.check_end(len(body))
     return body
-
-
-def _uncompressed(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    # Django's GZipMiddleware would hold events back under WSGI, and make a file of its own of each under ASGI.
-    if response.get("Content-Type", "").startswith("text/event-stream"):
-        request.META.pop("HTTP_ACCEPT_ENCODING", None)
-    return response
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.http import HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.http.response import ResponseHeaders
 
 from openai_middleware.answer import Answer, AsyncAnswer, amap_answer, map_answer
@@ -13,17 +13,19 @@ from openai_middleware.iteration import aiterate, iterate
 __all__ = ["amapped_response", "mapped_response", "openai_error_response"]
 
 
-def mapped_response(exchange: Exchange, response: HttpResponseBase) -> HttpResponseBase:
+def mapped_response(exchange: Exchange, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """The response of the views as the client is to get it, for WSGI servers."""
     chunks = iterate(response.streaming_content) if response.streaming else [response.content]
+    _keep_uncompressed(request, response)
     return _changed(response, map_answer(exchange, response.status_code, _headers(response), chunks))
 
 
-async def amapped_response(exchange: Exchange, response: HttpResponseBase) -> HttpResponseBase:
+async def amapped_response(exchange: Exchange, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """The response of the views as the client is to get it, for ASGI servers."""
     if not response.streaming:
-        return mapped_response(exchange, response)
+        return mapped_response(exchange, request, response)
     chunks = aiterate(response.streaming_content)
+    _keep_uncompressed(request, response)
     return _changed(response, await amap_answer(exchange, response.status_code, _headers(response), chunks))
 
 
@@ -31,6 +33,12 @@ def openai_error_response(error: OpenAIError) -> HttpResponse:
     """An `OpenAIError` as its envelope."""
     status, headers, body = error.response()
     return HttpResponse(body, status=status, headers={k.decode("latin-1"): v.decode("latin-1") for k, v in headers})
+
+
+def _keep_uncompressed(request: HttpRequest, response: HttpResponseBase) -> None:
+    # Django's GZipMiddleware would hold events back under WSGI, and make a file of its own of each under ASGI.
+    if response.get("Content-Type", "").startswith("text/event-stream"):
+        request.META.pop("HTTP_ACCEPT_ENCODING", None)
 
 
 def _headers(response: HttpResponseBase) -> list[Header]:

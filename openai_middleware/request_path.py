@@ -36,11 +36,15 @@ class RequestPath(NamedTuple):
             return cls(decoded, decoded)
         raw_segments = raw_path.partition(b"?")[0].split(b"/")
         segments = [unquote_to_bytes(segment).decode(errors="replace") for segment in raw_segments]
-        if "/".join(segments) != path:
-            # A middleware further out has rewritten the path and left the raw one behind: the app goes by the path.
-            return cls(decoded, decoded)
         segmented = "/".join(segment.replace("/", ENCODED_SLASH) for segment in segments)
-        return cls(_below(root_path, segmented), decoded)
+        joined = "/".join(segments)
+        if joined == path:
+            return cls(_below(root_path, segmented), decoded)
+        if joined == decoded:
+            # A proxy further out has cut the mount off what was sent.
+            return cls(segmented, decoded)
+        # A middleware further out has rewritten the path and left the raw one behind: the app goes by the path.
+        return cls(decoded, decoded)
 
 
 def _below(root_path: str, path: str) -> str:

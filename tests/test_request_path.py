@@ -140,3 +140,10 @@ def test_a_detour_never_changes_the_normalised_path(path: str, detour: str) -> N
     there_and_back = "/x" + normalised(detour).rstrip("/") + "/.." * normalised(detour + "/x").count("/")
 
     assert normalised(f"{there_and_back}/{path}") == normalised(path)
+
+
+def test_raw_path_without_the_mount_keeps_its_encoded_slash() -> None:  # M9 M10
+    """So a proxy that strips a prefix, and Django's FORCE_SCRIPT_NAME, leave it."""
+    path = RequestPath.of("/api/v1/a/b", b"/v1/a%2Fb", "/api")
+
+    assert path == RequestPath(f"/v1/a{ENCODED_SLASH}b", "/v1/a/b")
