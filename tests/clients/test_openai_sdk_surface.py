@@ -37,6 +37,7 @@ Json = dict[str, Any]
 
 OPERATIONS = {operation.name: operation for group in shipped().groups for operation in shipped().operations(group)}
 METHODS = dict(public_methods(OpenAI(api_key="not used")))
+MODEL: Json = {"object": "model", "created": 1, "owned_by": "org", "deleted": True}
 JUNK: Json = {"junk": {"deep": [1]}, "_internal": "secret", "Id": "i", "total": 6}
 
 
@@ -184,6 +185,14 @@ def test_every_method_without_an_answer_takes_any(  # C4
     assert method_of(client, name)(**arguments(METHODS[name], only=None)) is None
     [call] = backend.calls
     assert (call.operation, set(call.kwargs)) == (name, kwargs_of(name))
+
+
+@pytest.mark.parametrize("method", ["retrieve", "delete"])
+def test_the_name_of_a_model_may_hold_slashes(method: str, client: OpenAI, backend: Backend) -> None:  # M9
+    backend.answer = lambda call: JSONResponse({"id": call.kwargs["model"], **MODEL})
+
+    assert getattr(client.models, method)("org/team/na me").id == "org/team/na me"
+    assert backend.calls[0].operation == f"models.{method}"
 
 
 # --- lists
