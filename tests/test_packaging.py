@@ -57,11 +57,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 @pytest.fixture(scope="module")
 def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a clean environment that holds the wheel, its dependencies and FastAPI."""
+    """The interpreter of a clean environment that holds the wheel, its dependencies and the frameworks."""
     home = tmp_path_factory.mktemp("installed")
     run(sys.executable, "-m", "venv", "--without-pip", home / "venv", cwd=home)
     python = home / "venv" / "bin" / "python"
-    requirement = f"openai-middleware[fastapi] @ {built.wheel_from_sdist.as_uri()}"
+    requirement = f"openai-middleware[django,fastapi,flask] @ {built.wheel_from_sdist.as_uri()}"
     pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
     run(*pip, "install", "--quiet", "--constraint", ROOT / "constraints.txt", requirement, cwd=home)
     return python
@@ -109,7 +109,10 @@ def test_metadata_names_exactly_the_runtime_dependencies(built: Built) -> None:
 def test_everything_public_imports_from_the_installed_wheel(installed: Path, tmp_path: Path) -> None:
     code = """if True:
         import json, openai_middleware, openai_middleware.errors
-        from openai_middleware.adapters.fastapi import openai_call, set_openai_frontend
+        import openai_middleware.adapters.django, openai_middleware.adapters.django_checks
+        from openai_middleware.adapters.django import openai_view
+        from openai_middleware.adapters.fastapi import openai_call, openai_kwargs, set_openai_frontend
+        from openai_middleware.adapters.flask import openai_call, openai_view, set_openai_frontend
         missing = [
             f"{module.__name__}.{name}"
             for module in (openai_middleware, openai_middleware.errors)
@@ -122,15 +125,20 @@ def test_everything_public_imports_from_the_installed_wheel(installed: Path, tmp
 
     assert Path(location).is_relative_to(installed.parent.parent)
     assert missing == []
-    assert {
+    assert set(public) == {
         "APIHandlerAction",
         "APIHandlerConfig",
         "BodyMappings",
+        "Dispatcher",
         "EndpointConfig",
+        "HandlerApp",
         "OpenAICall",
         "OpenAIEndpoint",
         "OpenAIMiddleware",
-    } <= set(public)
+        "OpenAIWSGIMiddleware",
+        "Response",
+        "WSGIHandlerApp",
+    }
 
 
 def test_no_top_level_adapters_is_installed(installed: Path, tmp_path: Path) -> None:
