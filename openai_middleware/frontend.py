@@ -246,7 +246,7 @@ def _checked_config(
         _check_options(**options)
     contract = shipped()
     with collected(mistakes):
-        contract = _contract(options.get("contract"))
+        contract = contract_of(options.get("contract"))
     config = APIHandlerConfig(include_url_info=True)
     with collected(mistakes):
         given = options.get("config")
@@ -267,7 +267,12 @@ def _checked_config(
     return config, contract
 
 
-def _contract(path: object) -> Contract:
+def contract_of(path: object) -> Contract:
+    """The contract that the option `contract` stands for: that of the file, or the shipped one.
+
+    Raises:
+        ConfigurationError: It is no path, or what stands there is no contract.
+    """
     if path is None:
         return shipped()
     if not isinstance(path, str | os.PathLike):

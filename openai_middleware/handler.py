@@ -1,6 +1,7 @@
 """Handlers: plain functions that take a call's keyword arguments."""
 
 import inspect
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -8,8 +9,8 @@ from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 
 from openai_middleware.call import OpenAICall
 from openai_middleware.configuration_checks import operation_mistakes
-from openai_middleware.contract import shipped
 from openai_middleware.errors import NotFoundError, UnprocessableEntityError, raise_mistakes
+from openai_middleware.frontend import contract_of
 
 HandlerFunction = Callable[..., Any]
 HandlerType = TypeVar("HandlerType", bound=HandlerFunction)
@@ -89,9 +90,16 @@ class Dispatcher:
 
     @dispatch("chat.completions.create")
     async def create(body, *, model, messages): ...
+
+    Args:
+        contract: The contract file that the middleware uses too, where it is not the shipped one.
+
+    Raises:
+        ConfigurationError: The file is no contract.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, contract: str | os.PathLike[str] | None = None) -> None:
+        self._contract = contract_of(contract)
         self._handlers: dict[str, Handler] = {}
 
     def __call__(self, operation: str) -> Callable[[HandlerType], HandlerType]:
@@ -100,7 +108,7 @@ class Dispatcher:
         Raises:
             ConfigurationError: There is no such operation.
         """
-        raise_mistakes(operation_mistakes(operation, shipped()))
+        raise_mistakes(operation_mistakes(operation, self._contract))
 
         def register(function: HandlerType) -> HandlerType:
             self._handlers[operation] = Handler(function)
