@@ -12,7 +12,7 @@ from openai_middleware.asgi import ASGIApp, OpenAIMiddleware, Receive, Scope, Se
 from openai_middleware.call import CALL_KEY, OpenAICall
 from openai_middleware.contract import OpenAIEndpoint
 from openai_middleware.errors import OpenAIError
-from openai_middleware.frontend import Frontend, Options
+from openai_middleware.frontend import Options, check_options
 
 __all__ = ["openai_call", "openai_error_response", "openai_kwargs", "set_openai_frontend"]
 
@@ -41,7 +41,7 @@ def set_openai_frontend(
         endpoints = list(endpoints)
     if isinstance(prefix, Iterator):
         prefix = list(prefix)
-    Frontend(endpoints, prefix, **options)
+    check_options(endpoints, prefix, **options)
     # Starlette builds the middleware at the first request; what the caller changes until then must not reach it.
     endpoints, prefix, options = deepcopy((endpoints, prefix, options))
     app.add_middleware(_OriginalErrors)

@@ -102,6 +102,8 @@ class Frontend:
         **options: Unpack[Options],
     ) -> None:
         config, self._contract = _checked_config(endpoints, prefix, options)
+        if endpoints is None and prefix is None and options.get("config") is None:
+            logger.warning(_AT_THE_ROOT)
         self._is_enabled = config.enabled
         include_url_info = options.get("include_url_info")
         self._include_url_info = config.include_url_info if include_url_info is None else include_url_info
@@ -214,6 +216,19 @@ class Frontend:
         )
 
 
+def check_options(
+    endpoints: Iterable[OpenAIEndpoint | str] | None = None,
+    prefix: str | Iterable[str] | None = None,
+    **options: Unpack[Options],
+) -> None:
+    """Check the arguments of a frontend that is built later.
+
+    Raises:
+        ConfigurationError: With every mistake in the arguments and in the configuration.
+    """
+    _checked_config(endpoints, prefix, options)
+
+
 def _merged_rules(mappings: Iterable[BodyMappings | None]) -> list[BodyMapping]:
     """The rules of several scopes, given the most specific first."""
     rules: list[BodyMapping] = []
@@ -253,8 +268,6 @@ def _checked_config(
         if given is None:
             for endpoint in openai_endpoints(endpoints, prefix, contract):
                 config.add_endpoint_config(endpoint)
-            if endpoints is None and prefix is None:
-                logger.warning(_AT_THE_ROOT)
         else:
             if endpoints is not None or prefix is not None:
                 hint = "Call config.set_openai_frontend(endpoints, prefix) instead."

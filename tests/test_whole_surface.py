@@ -18,6 +18,7 @@ from openai_middleware import (
     OpenAIMiddleware,
     OpenAIWSGIMiddleware,
 )
+from openai_middleware.adapters.fastapi import set_openai_frontend
 from openai_middleware.call import CALL_KEY
 from openai_middleware.contract import Operation, shipped
 from openai_middleware.path_template import placeholder_names
@@ -162,6 +163,14 @@ def test_the_whole_api_at_the_root_of_an_app_is_warned_about_once(driver: Any, w
     assert "paths such as /files and /models are taken from the app" in warning
     assert "prefix, such as '/v1'" in warning
     assert "endpoints=[" in warning
+
+
+async def test_the_fastapi_adapter_warns_once_too(warnings: Any) -> None:  # C2
+    app = FastAPI()
+    set_openai_frontend(app)
+    await request(app, "GET", "/models")
+
+    assert len(warnings()) == 1
 
 
 def at_the_root() -> APIHandlerConfig:

@@ -262,6 +262,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as directory,
         socket.create_server(("127.0.0.1", arguments.port)) as listener,
     ):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as asyncio does for sockets of its own
         app = create_app(arguments.database or Path(directory, "ask_docs.sqlite"))
         print(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", flush=True)
         uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
