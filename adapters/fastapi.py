@@ -8,11 +8,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
-from openai_middleware.asgi import ASGIApp, OpenAIMiddleware, Receive, Scope, Send
-from openai_middleware.call import CALL_KEY, OpenAICall
 from openai_middleware.contract import OpenAIEndpoint
+from openai_middleware.drivers.asgi import ASGIApp, OpenAIMiddleware, Receive, Scope, Send
 from openai_middleware.errors import OpenAIError
 from openai_middleware.frontend import Options, check_options
+from openai_middleware.request.call import CALL_KEY, OpenAICall
 
 __all__ = ["openai_call", "openai_error_response", "openai_kwargs", "set_openai_frontend"]
 

@@ -7,14 +7,14 @@ from typing import Any, Unpack
 import flask
 from werkzeug.local import LocalProxy
 
-from openai_middleware.call import CALL_KEY, OpenAICall
 from openai_middleware.contract import OpenAIEndpoint
+from openai_middleware.drivers.wsgi import OpenAIWSGIMiddleware
 from openai_middleware.errors import OpenAIError
 from openai_middleware.frontend import Options
-from openai_middleware.handler import Handler
+from openai_middleware.handlers.handler import Handler
+from openai_middleware.handlers.response import Response
 from openai_middleware.iteration import iterate
-from openai_middleware.response import Response
-from openai_middleware.wsgi import OpenAIWSGIMiddleware
+from openai_middleware.request.call import CALL_KEY, OpenAICall
 
 __all__ = ["openai_call", "openai_error_response", "openai_view", "set_openai_frontend"]
 

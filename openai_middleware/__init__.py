@@ -1,13 +1,13 @@
 """The OpenAI REST API in front of an app that already exists."""
 
-from openai_middleware.asgi import OpenAIMiddleware
-from openai_middleware.call import OpenAICall
 from openai_middleware.config import APIHandlerAction, APIHandlerConfig, BodyMappings, EndpointConfig
 from openai_middleware.contract import OpenAIEndpoint
-from openai_middleware.handler import Dispatcher
-from openai_middleware.handler_app import HandlerApp, WSGIHandlerApp
-from openai_middleware.response import Response
-from openai_middleware.wsgi import OpenAIWSGIMiddleware
+from openai_middleware.drivers.asgi import OpenAIMiddleware
+from openai_middleware.drivers.wsgi import OpenAIWSGIMiddleware
+from openai_middleware.handlers.asgi_app import HandlerApp, WSGIHandlerApp
+from openai_middleware.handlers.handler import Dispatcher
+from openai_middleware.handlers.response import Response
+from openai_middleware.request.call import OpenAICall
 
 __all__ = [
     "APIHandlerAction",

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import msgspec
 
+from openai_middleware.answer.event_mapping import EventMapping
+from openai_middleware.answer.event_stream import EventStream
 from openai_middleware.body_mapping import UNDECODABLE, MissingFieldError, RequestMapping, ResponseMapping
-from openai_middleware.call import REQUEST_METHOD, REQUEST_PATH, OpenAICall, merge_params
 from openai_middleware.errors import BadRequestError, RequestTooLargeError, UnprocessableEntityError
-from openai_middleware.event_mapping import EventMapping
-from openai_middleware.event_stream import EventStream
-from openai_middleware.query_string import parse_query
+from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, OpenAICall, merge_params
+from openai_middleware.request.query import parse_query
 
 logger = logging.getLogger("openai_middleware")
 

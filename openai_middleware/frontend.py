@@ -8,9 +8,11 @@ from typing import Annotated, Any, Final, Literal, TypedDict, Unpack, get_type_h
 
 from pydantic import ConfigDict, Field, create_model
 
+from openai_middleware.answer.event_mapping import ContractEvents, EventMapping, PassingEvents, RuleEvents
 from openai_middleware.body_mapping import AbsentOptional, BodyMapping, RequestMapping, ResponseMapping, merged
 from openai_middleware.config import APIHandlerAction, APIHandlerConfig, BodyMappings, EndpointConfig
-from openai_middleware.configuration_checks import configuration_mistakes
+from openai_middleware.config.checks import configuration_mistakes
+from openai_middleware.config.openai_endpoints import openai_endpoints
 from openai_middleware.contract import Contract, OpenAIEndpoint, shipped
 from openai_middleware.errors import (
     ConfigurationError,
@@ -21,12 +23,10 @@ from openai_middleware.errors import (
     PermissionDeniedError,
     raise_mistakes,
 )
-from openai_middleware.event_mapping import ContractEvents, EventMapping, PassingEvents, RuleEvents
 from openai_middleware.exchange import Exchange, Header, Route
-from openai_middleware.openai_endpoints import openai_endpoints
-from openai_middleware.path_template import PathTemplate
-from openai_middleware.request_path import RequestPath, normalised
-from openai_middleware.route_table import RouteTable, wildcard_prefix
+from openai_middleware.request.path import RequestPath, normalised
+from openai_middleware.request.path_template import PathTemplate
+from openai_middleware.request.route_table import RouteTable, wildcard_prefix
 from openai_middleware.validation import collected, configuration_errors
 
 logger = logging.getLogger("openai_middleware")

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from openai_middleware import APIHandlerConfig, BodyMappings, OpenAIMiddleware
 from openai_middleware.body_mapping import BodyMapping
-from openai_middleware.call import OpenAICall
+from openai_middleware.request.call import OpenAICall
 
 Message = MutableMapping[str, Any]
 Header = tuple[bytes, bytes]

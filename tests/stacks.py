@@ -22,7 +22,7 @@ from fastapi.responses import StreamingResponse
 from openai_middleware import OpenAICall, OpenAIMiddleware, OpenAIWSGIMiddleware
 from openai_middleware.adapters import fastapi as fastapi_adapter
 from openai_middleware.adapters import flask as flask_adapter
-from openai_middleware.call import CALL_KEY
+from openai_middleware.request.call import CALL_KEY
 from tests.django_site import DjangoSite, Mode
 from tests.drivers import Message, Sent, http_scope, part, read_body, request_messages, start
 

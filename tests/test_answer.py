@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from openai_middleware import APIHandlerConfig
-from openai_middleware.answer import amap_answer, map_answer
+from openai_middleware.drivers.chunks import amap_answer, map_answer
 from openai_middleware.errors import NotFoundError, UnprocessableEntityError
 from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend

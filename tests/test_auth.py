@@ -36,7 +36,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from openai_middleware import HandlerApp, OpenAIMiddleware, OpenAIWSGIMiddleware, WSGIHandlerApp, errors
 from openai_middleware.adapters.flask import openai_call, set_openai_frontend
-from openai_middleware.call import CALL_KEY
+from openai_middleware.request.call import CALL_KEY
 from tests.django_site import MIDDLEWARE, DjangoSite, Mode
 from tests.drivers import Header, part, read_body, start
 from tests.servers import gunicorn_server, uvicorn_server

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openai_middleware import APIHandlerConfig, EndpointConfig, OpenAIMiddleware
-from openai_middleware.call import merge_params
 from openai_middleware.errors import BadRequestError, ConfigurationError
+from openai_middleware.request.call import merge_params
 from tests.drivers import App, Header, endpoint, mappings, part, request, request_messages, start
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}

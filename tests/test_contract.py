@@ -20,7 +20,7 @@ from openai_middleware import contract
 from openai_middleware.contract import Contract, OpenAIEndpoint, Operation, generate
 from openai_middleware.contract.sdk_source import UnreadableSourceError, read_sent_request
 from openai_middleware.contract.sdk_types import parameters
-from openai_middleware.path_template import placeholder_names
+from openai_middleware.request.path_template import placeholder_names
 
 SHIPPED = contract.shipped()
 OPERATIONS = [operation for group in SHIPPED.groups for operation in SHIPPED.operations(group)]

@@ -16,8 +16,8 @@ from openai.types.chat import ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 
 from openai_middleware import APIHandlerConfig, EndpointConfig
+from openai_middleware.answer.event_stream import EventStream
 from openai_middleware.errors import NotFoundError, OpenAIError
-from openai_middleware.event_stream import EventStream
 from openai_middleware.frontend import Frontend
 from tests.drivers import mappings
 from tests.server_sent_events import Event, parse

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from openai_middleware import APIHandlerAction, APIHandlerConfig, OpenAIEndpoint, OpenAIMiddleware, contract
-from openai_middleware.call import CALL_KEY
+from openai_middleware.request.call import CALL_KEY
 from tests.drivers import App, Sent, http_scope, mappings, request
 
 ALLOW, FORBID = APIHandlerAction.ALLOW, APIHandlerAction.FORBID

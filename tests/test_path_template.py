@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_middleware.path_template import PathTemplate, path_mistakes, placeholder_names
-from openai_middleware.request_path import RequestPath
+from openai_middleware.request.path import RequestPath
+from openai_middleware.request.path_template import PathTemplate, path_mistakes, placeholder_names
 
 # What regular expressions, format strings and `parse` give a meaning.
 SPECIAL = ".^$+?()[]|\\-#&~!:%<>=, \t\n\r\v\f_dwsSnxXlbeg"

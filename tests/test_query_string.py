@@ -14,7 +14,7 @@ from openai._qs import Querystring
 
 from openai_middleware import OpenAIMiddleware
 from openai_middleware.errors import BadRequestError
-from openai_middleware.query_string import parse_query
+from openai_middleware.request.query import parse_query
 from tests.drivers import App, Sent, request
 
 TYPES = {"limit": "integer", "score": "number", "stream": "boolean", "include": "array", "metadata": "object"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_middleware.request_path import ENCODED_SLASH, RequestPath, normalised, with_slashes
+from openai_middleware.request.path import ENCODED_SLASH, RequestPath, normalised, with_slashes
 
 SEGMENTS = st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=5)
 PATHS = st.text(st.sampled_from("/.a%2é"), max_size=12).map(lambda path: f"/{path}")

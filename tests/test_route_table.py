@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_middleware.route_table import Match, RouteTable, wildcard_prefix
+from openai_middleware.request.route_table import Match, RouteTable, wildcard_prefix
 
 # Different in shape, and many of them match the same paths.
 PATHS = ["/", "/a", "/a/b", "/a/", "/a/b/c", "/{x}", "/a/{x}", "/{x}/b", "/{x}/{y}", "/a-{x}", "/a/{x}/c"]

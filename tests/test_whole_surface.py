@@ -19,9 +19,9 @@ from openai_middleware import (
     OpenAIWSGIMiddleware,
 )
 from openai_middleware.adapters.fastapi import set_openai_frontend
-from openai_middleware.call import CALL_KEY
 from openai_middleware.contract import Operation, shipped
-from openai_middleware.path_template import placeholder_names
+from openai_middleware.request.call import CALL_KEY
+from openai_middleware.request.path_template import placeholder_names
 from tests import wsgi_driver
 from tests.drivers import (
     JSON_HEADERS,

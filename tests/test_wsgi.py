@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openai_middleware import APIHandlerAction, APIHandlerConfig, OpenAIWSGIMiddleware
+from openai_middleware.drivers.wsgi import status_line
 from openai_middleware.errors import NotFoundError, OpenAIError
-from openai_middleware.wsgi import status_line
 from tests.drivers import Sent
 from tests.server_sent_events import Event, parse
 from tests.wsgi_driver import (

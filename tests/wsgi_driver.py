@@ -13,7 +13,7 @@ from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
 
 from openai_middleware import APIHandlerConfig, OpenAIWSGIMiddleware
-from openai_middleware.call import OpenAICall
+from openai_middleware.request.call import OpenAICall
 from tests.drivers import Message, Sent, mappings, part, start
 
 Environ = dict[str, Any]

@@ -17,7 +17,7 @@ import openai
 
 # --8<-- [start:adapter]
 from openai_middleware import OpenAICall, OpenAIEndpoint
-from openai_middleware.answer import map_answer
+from openai_middleware.drivers.chunks import map_answer
 from openai_middleware.errors import NotFoundError, OpenAIError
 from openai_middleware.exchange import Exchange, Header
 from openai_middleware.frontend import Frontend, Options

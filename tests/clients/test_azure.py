@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from openai_middleware import OpenAICall, OpenAIMiddleware, OpenAIWSGIMiddleware
-from openai_middleware.call import CALL_KEY
 from openai_middleware.contract import shipped
+from openai_middleware.request.call import CALL_KEY
 from tests import wsgi_driver
 from tests.drivers import App, request
 from tests.servers import uvicorn_server

@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
+from openai_middleware.answer.event_mapping import EventMapping
 from openai_middleware.body_mapping import UNDECODABLE
 from openai_middleware.errors import InternalServerError, OpenAIError
-from openai_middleware.event_mapping import EventMapping
 
 # The end of an event: the end of a line and an empty line. A carriage return after CR LF is the first half of another
 # CR LF until the next byte tells otherwise; one after a lone CR, or a lone LF, is a whole line end, so that the event

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from openai_middleware.asgi import Receive, Scope, Send, send_error
-from openai_middleware.call import CALL_KEY, OpenAICall
+from openai_middleware.drivers.asgi import Receive, Scope, Send, send_error
+from openai_middleware.drivers.wsgi import Environ, StartResponse, status_line
+from openai_middleware.drivers.wsgi import send_error as send_wsgi_error
 from openai_middleware.errors import InternalServerError, NotFoundError, OpenAIError
-from openai_middleware.handler import Dispatcher, HandlerFunction, as_handler
+from openai_middleware.handlers.handler import Dispatcher, HandlerFunction, as_handler
+from openai_middleware.handlers.response import Response
 from openai_middleware.iteration import aclose, aiterate, iterate
-from openai_middleware.response import Response
-from openai_middleware.wsgi import Environ, StartResponse, status_line
-from openai_middleware.wsgi import send_error as send_wsgi_error
+from openai_middleware.request.call import CALL_KEY, OpenAICall
 
 logger = logging.getLogger("openai_middleware")
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.http.response import ResponseHeaders
 
-from openai_middleware.answer import Answer, AsyncAnswer, amap_answer, map_answer
+from openai_middleware.drivers.chunks import Answer, AsyncAnswer, amap_answer, map_answer
 from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange, Header
 from openai_middleware.iteration import aiterate, iterate

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Generic, NamedTuple, TypeVar
 
-from openai_middleware.path_template import PathTemplate, placeholder_names
+from openai_middleware.request.path_template import PathTemplate, placeholder_names
 
 Target = TypeVar("Target")
 

@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import suppress
 from typing import Any, Unpack
 
-from openai_middleware.call import CALL_KEY
-from openai_middleware.configuration_checks import app_mistakes
+from openai_middleware.answer.event_stream import EventStream
+from openai_middleware.config.checks import app_mistakes
 from openai_middleware.contract import OpenAIEndpoint
 from openai_middleware.errors import OpenAIError, raise_mistakes
-from openai_middleware.event_stream import EventStream
 from openai_middleware.exchange import Exchange, Handling
 from openai_middleware.frontend import Frontend, Options
+from openai_middleware.request.call import CALL_KEY
 
 # Starlette's spelling of the ASGI types: asgiref's TypedDicts do not type-check against `app.add_middleware`.
 Scope = MutableMapping[str, Any]

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
+from openai_middleware.config.endpoint import EndpointConfig
 from openai_middleware.contract import Contract
-from openai_middleware.endpoint_config import EndpointConfig
 from openai_middleware.errors import ConfigurationMistake
-from openai_middleware.path_template import PathTemplate, placeholder_names
-from openai_middleware.route_table import wildcard_prefix
+from openai_middleware.request.path_template import PathTemplate, placeholder_names
+from openai_middleware.request.route_table import wildcard_prefix
 
 
 def configuration_mistakes(endpoints: Iterable[EndpointConfig], contract: Contract) -> Iterator[ConfigurationMistake]:

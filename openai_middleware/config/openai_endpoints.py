@@ -5,10 +5,10 @@ from itertools import product
 from typing import Any, cast
 
 from openai_middleware.body_mapping import BodyMapping
+from openai_middleware.config.endpoint import BodyMappings, EndpointConfig
 from openai_middleware.contract import Contract, OpenAIEndpoint, Operation
-from openai_middleware.endpoint_config import BodyMappings, EndpointConfig
 from openai_middleware.errors import ConfigurationError, ConfigurationMistake, raise_mistakes
-from openai_middleware.path_template import path_mistakes
+from openai_middleware.request.path_template import path_mistakes
 from openai_middleware.validation import collected
 
 

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 
-from openai_middleware.call import OpenAICall
-from openai_middleware.configuration_checks import operation_mistakes
+from openai_middleware.config.checks import operation_mistakes
 from openai_middleware.errors import NotFoundError, UnprocessableEntityError, raise_mistakes
 from openai_middleware.frontend import contract_of
+from openai_middleware.request.call import OpenAICall
 
 HandlerFunction = Callable[..., Any]
 HandlerType = TypeVar("HandlerType", bound=HandlerFunction)

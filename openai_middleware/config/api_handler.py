@@ -10,9 +10,8 @@ from typing import Any, cast
 
 from pydantic import ValidatorFunctionWrapHandler, field_validator
 
-from openai_middleware.configuration_checks import endpoint_mistakes
-from openai_middleware.contract import OpenAIEndpoint, shipped
-from openai_middleware.endpoint_config import (
+from openai_middleware.config.checks import endpoint_mistakes
+from openai_middleware.config.endpoint import (
     APIHandlerAction,
     BodyMappings,
     Configuration,
@@ -20,8 +19,9 @@ from openai_middleware.endpoint_config import (
     endpoint_key,
     with_leading_slash,
 )
+from openai_middleware.config.openai_endpoints import openai_endpoints
+from openai_middleware.contract import OpenAIEndpoint, shipped
 from openai_middleware.errors import ConfigurationMistake, raise_mistakes
-from openai_middleware.openai_endpoints import openai_endpoints
 from openai_middleware.validation import collected, configuration_errors
 
 __all__ = ["APIHandlerAction", "APIHandlerConfig", "BodyMappings", "EndpointConfig"]

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from openai_middleware.body_mapping import BodyMapping, merged
 from openai_middleware.errors import raise_mistakes
-from openai_middleware.path_template import path_mistakes
+from openai_middleware.request.path_template import path_mistakes
 from openai_middleware.validation import configuration_errors
 
 logger = logging.getLogger("openai_middleware")

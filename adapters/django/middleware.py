@@ -8,12 +8,12 @@ from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefuncti
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from openai_middleware.adapters.django_checks import frontend_from_settings
-from openai_middleware.adapters.django_responses import amapped_response, mapped_response, openai_error_response
-from openai_middleware.adapters.django_views import openai_view
+from openai_middleware.adapters.django.checks import frontend_from_settings
+from openai_middleware.adapters.django.responses import amapped_response, mapped_response, openai_error_response
+from openai_middleware.adapters.django.views import openai_view
+from openai_middleware.drivers.wsgi import raw_path
 from openai_middleware.errors import OpenAIError, RequestTooLargeError
 from openai_middleware.exchange import Exchange
-from openai_middleware.wsgi import raw_path
 
 __all__ = ["OpenAIMiddleware", "openai_error_response", "openai_view"]
 

@@ -6,13 +6,13 @@ from io import BytesIO
 from types import TracebackType
 from typing import Any, Unpack
 
-from openai_middleware.call import CALL_KEY
-from openai_middleware.configuration_checks import app_mistakes
+from openai_middleware.answer.event_stream import EventStream
+from openai_middleware.config.checks import app_mistakes
 from openai_middleware.contract import OpenAIEndpoint
 from openai_middleware.errors import OpenAIError, raise_mistakes
-from openai_middleware.event_stream import EventStream
 from openai_middleware.exchange import Exchange, Handling, Header
 from openai_middleware.frontend import Frontend, Options
+from openai_middleware.request.call import CALL_KEY
 
 Environ = dict[str, Any]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]

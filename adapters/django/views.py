@@ -6,10 +6,10 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
-from openai_middleware.call import OpenAICall
-from openai_middleware.handler import Handler
+from openai_middleware.handlers.handler import Handler
+from openai_middleware.handlers.response import Response
 from openai_middleware.iteration import aiterate, iterate
-from openai_middleware.response import Response
+from openai_middleware.request.call import OpenAICall
 
 __all__ = ["openai_view"]
 

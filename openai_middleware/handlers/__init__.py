@@ -1,0 +1,1 @@
+"""Plain functions as handlers, and as the wrapped app."""
