@@ -167,7 +167,7 @@ def test_errors_can_be_copied_and_sent_between_processes(copied: Any) -> None:
 # --- headers
 
 
-async def test_error_may_carry_headers() -> None:  # E3
+async def test_error_may_carry_headers() -> None:  # E4
     sent = await answer_to(RateLimitError("Wait.", headers={"Retry-After": "20", "X-Text": "☃ é"}))
 
     assert sent.header("retry-after") == "20"
@@ -175,7 +175,7 @@ async def test_error_may_carry_headers() -> None:  # E3
     assert all(name == name.lower() for name, _ in sent.headers)
 
 
-async def test_numbers_are_header_values_too() -> None:  # E3
+async def test_numbers_are_header_values_too() -> None:  # E4
     sent = await answer_to(RateLimitError("Wait.", headers={"Retry-After": 20}))  # type: ignore[dict-item]
 
     assert sent.header("retry-after") == "20"
@@ -440,7 +440,7 @@ async def test_foreign_exception_is_the_apps_own_and_propagates() -> None:  # E4
     assert sent.messages == []
 
 
-async def test_openai_error_in_an_unmatched_request_is_the_apps_own() -> None:  # E4
+async def test_openai_error_in_an_unmatched_request_is_the_apps_own() -> None:  # M11
     sent = Sent()
 
     with pytest.raises(NotFoundError):
