@@ -404,6 +404,7 @@ LONG = {"headers": [(b"content-length", b"2000")]}
         pytest.param(413, "POST", "/run", OVERSIZE, {}, id="too large before missing"),
         pytest.param(413, "POST", "/run?o=1", {"m": 1, "o": "x" * 2000}, {}, id="too large before conflict"),
         pytest.param(400, "POST", "/run", b'{"o": 1', {}, id="malformed before missing"),
+        pytest.param(400, "POST", "/run?q=1&q[k]=2", {"o": 1}, {}, id="malformed query before missing"),
         pytest.param(422, "POST", "/run?o=1", {"o": 1}, {}, id="missing before conflict"),
         pytest.param(422, "POST", "/run?o=1", [], {}, id="no object before conflict"),
         pytest.param(400, "POST", "/run?o=1", {"m": 1, "o": 1}, {}, id="conflict last"),
