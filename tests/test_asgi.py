@@ -384,7 +384,7 @@ async def test_answer_that_is_not_mapped_leaves_part_by_part(status: int) -> Non
     await wire.run(endpoint(app, gives=GIVES))
 
 
-async def test_mapped_answer_leaves_with_its_last_byte_and_before_the_app_has_ended() -> None:  # O1
+async def test_mapped_answer_leaves_with_its_last_byte_and_before_the_app_has_ended() -> None:  # O2
     wire = Wire(request_messages(b""))
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -167,7 +167,7 @@ def test_errors_can_be_copied_and_sent_between_processes(copied: Any) -> None:
 # --- headers
 
 
-async def test_error_may_carry_headers() -> None:  # E3
+async def test_error_may_carry_headers() -> None:  # E4
     sent = await answer_to(RateLimitError("Wait.", headers={"Retry-After": "20", "X-Text": "☃ é"}))
 
     assert sent.header("retry-after") == "20"
@@ -175,7 +175,7 @@ async def test_error_may_carry_headers() -> None:  # E3
     assert all(name == name.lower() for name, _ in sent.headers)
 
 
-async def test_numbers_are_header_values_too() -> None:  # E3
+async def test_numbers_are_header_values_too() -> None:  # E4
     sent = await answer_to(RateLimitError("Wait.", headers={"Retry-After": 20}))  # type: ignore[dict-item]
 
     assert sent.header("retry-after") == "20"
@@ -404,6 +404,7 @@ LONG = {"headers": [(b"content-length", b"2000")]}
         pytest.param(413, "POST", "/run", OVERSIZE, {}, id="too large before missing"),
         pytest.param(413, "POST", "/run?o=1", {"m": 1, "o": "x" * 2000}, {}, id="too large before conflict"),
         pytest.param(400, "POST", "/run", b'{"o": 1', {}, id="malformed before missing"),
+        pytest.param(400, "POST", "/run?q=1&q[k]=2", {"o": 1}, {}, id="malformed query before missing"),
         pytest.param(422, "POST", "/run?o=1", {"o": 1}, {}, id="missing before conflict"),
         pytest.param(422, "POST", "/run?o=1", [], {}, id="no object before conflict"),
         pytest.param(400, "POST", "/run?o=1", {"m": 1, "o": 1}, {}, id="conflict last"),
@@ -440,7 +441,7 @@ async def test_foreign_exception_is_the_apps_own_and_propagates() -> None:  # E4
     assert sent.messages == []
 
 
-async def test_openai_error_in_an_unmatched_request_is_the_apps_own() -> None:  # E4
+async def test_openai_error_in_an_unmatched_request_is_the_apps_own() -> None:  # M11
     sent = Sent()
 
     with pytest.raises(NotFoundError):

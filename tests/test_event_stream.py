@@ -587,7 +587,7 @@ def test_the_answer_inside_an_event_is_filtered_as_the_json_answer_is(kind: str)
 
 
 @pytest.mark.parametrize("kind", WITH_ANSWER)
-def test_a_right_answer_inside_an_event_leaves_as_its_original_bytes(kind: str) -> None:  # S1
+def test_a_right_answer_inside_an_event_leaves_as_its_original_bytes(kind: str) -> None:  # S2
     right = dict.fromkeys(Response.model_fields, "value")
     stream = event({"type": kind, "response": right, "sequence_number": 0})
 

@@ -19,7 +19,7 @@ def run(code: str) -> Any:
 
 
 @pytest.mark.parametrize("driver", ["OpenAIMiddleware", "OpenAIWSGIMiddleware"])
-def test_a_middleware_of_all_groups_is_built_without_the_sdk_and_without_a_framework(driver: str) -> None:  # C1
+def test_a_middleware_of_all_groups_is_built_without_the_sdk_and_without_a_framework(driver: str) -> None:
     modules = run(f"""if True:
         import json, sys
         from openai_middleware import {driver}
@@ -70,7 +70,7 @@ DECODED = """if True:
 
 
 @pytest.mark.parametrize("groups", [["chat_completions", "responses"], ["models"], []])
-def test_building_with_some_groups_decodes_nothing_of_the_others(groups: list[str]) -> None:  # C3
+def test_building_with_some_groups_decodes_nothing_of_the_others(groups: list[str]) -> None:  # C2
     operations, schemas, streams = run(DECODED.format(groups=groups))
 
     fields = [operation.fields for group in groups for operation in shipped().operations(group)]
