@@ -17,9 +17,10 @@ import pytest
 from typing_extensions import TypedDict
 
 from openai_middleware import contract
-from openai_middleware.contract import Contract, OpenAIEndpoint, Operation, generate
-from openai_middleware.contract.sdk_source import UnreadableSourceError, read_sent_request
-from openai_middleware.contract.sdk_types import parameters
+from openai_middleware.contract import Contract, OpenAIEndpoint, Operation
+from openai_middleware.contract.generator import generate
+from openai_middleware.contract.generator.sdk_source import UnreadableSourceError, read_sent_request
+from openai_middleware.contract.generator.sdk_types import parameters
 from openai_middleware.path_template import placeholder_names
 
 SHIPPED = contract.shipped()

@@ -66,7 +66,7 @@ def _contract_of_the_installed_sdk() -> bytes:
     if importlib.util.find_spec("openai") is None:
         raise UnreadableSdkError("the OpenAI SDK is not installed. Run: pip install openai")
     try:
-        from openai_middleware.contract.generate import generate, render
+        from openai_middleware.contract.generator.generate import generate, render
 
         return render(generate()).encode()
     except (ImportError, ValueError) as error:

@@ -25,7 +25,7 @@ from openai_middleware import OpenAICall, OpenAIMiddleware, OpenAIWSGIMiddleware
 from openai_middleware.adapters.fastapi import openai_kwargs, set_openai_frontend
 from openai_middleware.call import CALL_KEY
 from openai_middleware.contract import shipped
-from openai_middleware.contract.sdk_types import members
+from openai_middleware.contract.generator.sdk_types import members
 from openai_middleware.path_template import placeholder_names
 from tests.servers import TIMEOUT, uvicorn_server
 from tests.test_wire_probe import arguments, public_methods

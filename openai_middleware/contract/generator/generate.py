@@ -18,10 +18,15 @@ from openai._resource import SyncAPIResource
 from pydantic import BaseModel
 
 from openai_middleware.contract import FORMAT
-from openai_middleware.contract.sdk_source import Params, SentRequest, UnreadableSourceError, read_sent_request
-from openai_middleware.contract.sdk_types import answer_fields, event_types, members, parameters
+from openai_middleware.contract.generator.sdk_source import (
+    Params,
+    SentRequest,
+    UnreadableSourceError,
+    read_sent_request,
+)
+from openai_middleware.contract.generator.sdk_types import answer_fields, event_types, members, parameters
 
-OVERLAY = Path(__file__).with_name("overlay.toml")
+OVERLAY = Path(__file__).parent.parent / "overlay.toml"
 
 # Not of the API that applications serve: administration of an organization, and previews that change without notice.
 _LEFT_OUT = {"admin", "beta"}
