@@ -32,9 +32,13 @@ class ResponseField(NamedTuple):
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One call of the OpenAI API, named as the SDK names it: `responses.input_items.list`.
 
-    `path` has placeholders: `/responses/{response_id}`. `body` says of each field whether it is mandatory. `fields` are
-    those of a JSON answer and empty otherwise; of an answer that has several forms they are the fields of all forms.
-    `stream` is the name for `Contract.stream`, where the answer may be an event stream instead.
+    Attributes:
+        path: Has placeholders: `/responses/{response_id}`.
+        body: Says of each field whether it is mandatory.
+        fields: Those of a JSON answer, otherwise empty; of an answer that has several forms, the fields of all forms.
+        item_fields: Where such an answer lists objects in `data`, the fields that those objects have, of whatever kind
+            they are. Empty where it lists none, or where the SDK does not tell what they are.
+        stream: The name for `Contract.stream`, where the answer may be an event stream instead.
     """
 
     name: str
@@ -46,7 +50,13 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     query: dict[str, QueryParameter]
     response: Literal["json", "binary", "none"]
     fields: dict[str, ResponseField]
+    item_fields: frozenset[str] = frozenset()
     stream: str | None
+
+    @property
+    def nullable(self) -> frozenset[str]:
+        """The fields of an answer that are mandatory and nullable: they are null where the app left them out."""
+        return frozenset(name for name, field in self.fields.items() if field.mandatory and field.nullable)
 
 
 class StreamEvent(msgspec.Struct, frozen=True):
@@ -62,6 +72,16 @@ class Stream(msgspec.Struct, frozen=True):
     name: str
     events: dict[str, StreamEvent]
 
+    @property
+    def is_typed(self) -> bool:
+        """Whether events are told apart by their `type`."""
+        return "" not in self.events
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether every event carries a `sequence_number`."""
+        return all("sequence_number" in event.fields for event in self.events.values())
+
 
 class _OperationEntry(msgspec.Struct):
     method: str
@@ -72,6 +92,7 @@ class _OperationEntry(msgspec.Struct):
     response: Literal["json", "binary", "none"]
     schema: str | None
     stream: str | None
+    items: str | None = None
 
 
 class _EventEntry(msgspec.Struct):
@@ -89,10 +110,13 @@ class _File(msgspec.Struct):
     groups: dict[str, msgspec.Raw]
     schemas: dict[str, msgspec.Raw]
     streams: dict[str, msgspec.Raw]
+    # What follows is not in files that were written before there was any of it.
+    items: dict[str, msgspec.Raw] = {}
+    open_responses: str | None = None
 
 
 class Contract:
-    """The operations of the OpenAI API as one version of its SDK has them.
+    """The operations of the OpenAI API: what one version of its SDK and one of the Open Responses document have.
 
     Only what is asked for is decoded. A file that turns out not to be a contract raises `ValueError`, be it at once or
     when the part that is wrong is asked for.
@@ -104,6 +128,7 @@ class Contract:
         self._file = self._decode(data, _File, "the file")
         self._operations: dict[str, tuple[Operation, ...]] = {}
         self._schemas: dict[str, dict[str, ResponseField]] = {}
+        self._items: dict[str, frozenset[str]] = {}
         self._streams: dict[str, Stream] = {}
 
     @classmethod
@@ -121,6 +146,11 @@ class Contract:
     def version(self) -> str:
         """The version of the OpenAI SDK that this contract was generated from."""
         return self._file.openai
+
+    @property
+    def open_responses(self) -> str | None:
+        """The date of the Open Responses document that this contract was generated from; None where there was none."""
+        return self._file.open_responses
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -186,6 +216,7 @@ class Contract:
             query=entry.query,
             response=entry.response,
             fields={} if entry.schema is None else self._schema(entry.schema),
+            item_fields=frozenset() if entry.items is None else self._item_fields(entry.items),
             stream=entry.stream,
         )
 
@@ -197,6 +228,12 @@ class Contract:
             raw = self._entry(self._file.schemas, name, "schema")
             self._schemas[name] = self._decode(raw, dict[str, ResponseField], f"schema {name}")
         return self._schemas[name]
+
+    def _item_fields(self, name: str) -> frozenset[str]:
+        if name not in self._items:
+            raw = self._entry(self._file.items, name, "item")
+            self._items[name] = self._decode(raw, frozenset[str], f"item {name}")
+        return self._items[name]
 
     def _entry(self, entries: dict[str, msgspec.Raw], name: str, kind: str) -> msgspec.Raw:
         if name not in entries:
