@@ -115,19 +115,18 @@ class One(BaseModel):
 @pytest.mark.parametrize(
     ("answer", "items"),
     [
-        ([Page[Apple]], [Apple]),
-        ([Page[Fruit]], [Apple, Pear]),
-        ([MayBeAbsent], [Apple]),
-        ([Page[Apple], Page[Pear], Nothing], [Apple, Pear]),
-        ([Nothing], []),
-        ([One], []),
-        ([Page[str]], []),
-        ([Page[dict[str, object]]], []),
-        ([Page[Apple | dict[str, object]]], []),
-        ([Page[Any]], []),
-        ([Page[Apple], Page[str]], []),
+        pytest.param([Page[Apple]], [Apple], id="one kind"),
+        pytest.param([Page[Fruit]], [Apple, Pear], id="several kinds"),
+        pytest.param([MayBeAbsent], [Apple], id="a list that may be absent"),
+        pytest.param([Page[Apple], Page[Pear], Nothing], [Apple, Pear], id="an answer of several forms"),
+        pytest.param([Nothing], [], id="no data"),
+        pytest.param([One], [], id="data that is no list"),
+        pytest.param([Page[str]], [], id="no objects"),
+        pytest.param([Page[dict[str, object]]], [], id="objects of any fields"),
+        pytest.param([Page[Apple | dict[str, object]]], [], id="or objects of any fields"),
+        pytest.param([Page[Any]], [], id="anything"),
+        pytest.param([Page[Apple], Page[str]], [], id="no objects in one form"),
     ],
-    ids=str,
 )
 def test_items_are_known_where_all_of_them_are_models(  # O11
     answer: list[type[BaseModel]], items: list[type[BaseModel]]

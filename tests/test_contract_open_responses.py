@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from openai_middleware import OpenAIMiddleware
 from openai_middleware.contract import Contract, Operation, ResponseField, Stream, shipped
 from openai_middleware.contract.drift import drift, report
 from openai_middleware.contract.generator import generate, open_responses
 from openai_middleware.contract.generator.open_responses import OpenResponses, unite
+from tests.drivers import App, request
 
 Document = dict[str, Any]
 
@@ -139,6 +141,18 @@ def test_responses_events_of_both_are_numbered_and_told_apart_by_type() -> None:
     stream = responses_stream(shipped())
 
     assert (stream.is_typed, stream.is_numbered) == (True, True)
+
+
+async def test_what_open_responses_has_is_a_keyword_argument_and_stays_in_the_answer() -> None:  # O12
+    penalties = {"presence_penalty": 0.5, "frequency_penalty": 0.25}
+    mandatory = dict.fromkeys((name for name, field in operation("responses.create").fields.items() if field.mandatory))
+    answer = {**mandatory, **penalties, "store": False, "output_text": "Yes."}
+    app = App({**answer, "junk": 1})
+
+    sent = await request(OpenAIMiddleware(app, prefix="/v1"), "POST", "/v1/responses", {"model": "m", **penalties})
+
+    assert app.call.body_params == {"model": "m", **penalties}
+    assert sent.json == answer
 
 
 def test_the_document_is_not_read_at_run_time() -> None:  # O12 C1
