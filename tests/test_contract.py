@@ -17,9 +17,11 @@ import pytest
 from typing_extensions import TypedDict
 
 from openai_middleware import contract
-from openai_middleware.contract import Contract, OpenAIEndpoint, Operation, generate
-from openai_middleware.contract.sdk_source import UnreadableSourceError, read_sent_request
-from openai_middleware.contract.sdk_types import parameters
+from openai_middleware.contract import Contract, OpenAIEndpoint, Operation
+from openai_middleware.contract.generator import generate
+from openai_middleware.contract.generator.open_responses import OpenResponses
+from openai_middleware.contract.generator.sdk_source import UnreadableSourceError, read_sent_request
+from openai_middleware.contract.generator.sdk_types import parameters
 from openai_middleware.request.path_template import placeholder_names
 
 SHIPPED = contract.shipped()
@@ -85,15 +87,16 @@ def requests_sent(module: ast.Module) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("one", OPERATIONS, ids=lambda one: one.name)
-def test_each_argument_of_the_sdk_method_is_sent_in_path_query_or_body(one: Operation) -> None:  # C1
+def test_each_argument_of_the_sdk_method_is_sent_in_path_query_or_body(one: Operation) -> None:  # C1 O12
     *attributes, method = one.name.split(".")
     with openai.OpenAI(api_key="not used") as client:
         resource = functools.reduce(getattr, attributes, client)
     arguments = set(inspect.signature(inspect.unwrap(getattr(resource, method))).parameters)
     arguments -= {"self", "extra_headers", "extra_query", "extra_body", "timeout"}
     in_path = set(placeholder_names(one.path))
+    call = OpenResponses.load().calls.get(f"{one.method} {one.path}")
 
-    assert in_path | set(one.body) | set(one.query) == arguments
+    assert in_path | set(one.body) | set(one.query) == arguments | set(call.body if call else ())
 
 
 def test_overlay_has_nothing_that_the_pinned_sdk_lacks(generated: dict[str, Any]) -> None:  # C1
@@ -102,7 +105,7 @@ def test_overlay_has_nothing_that_the_pinned_sdk_lacks(generated: dict[str, Any]
 
     for name, fields in overlay["required_nullable"].items():
         assert {field: schemas[name].get(field) for field in fields} == {field: [True, True] for field in fields}
-    assert set(overlay["pages"]) <= set(schemas)
+    assert set(overlay["schemas"]) <= set(schemas)
     assert {*overlay["lists"], *overlay["operations"]} <= set(SHIPPED.operation_names())
 
 
@@ -175,10 +178,18 @@ def test_a_response_has_14_mandatory_fields_and_6_of_them_are_nullable() -> None
         *("id", "created_at", "error", "incomplete_details", "instructions", "metadata", "model"),
         *("object", "output", "parallel_tool_calls", "temperature", "tool_choice", "tools", "top_p"),
     }
-    assert {name for name, field in fields.items() if field.mandatory and field.nullable} == {
+    assert operation("responses.create").nullable == {
         *("error", "incomplete_details", "instructions", "metadata", "temperature", "top_p")
     }
     assert operation("responses.retrieve").fields == operation("responses.cancel").fields == fields
+
+
+def test_nullable_is_what_is_both_mandatory_and_nullable() -> None:  # O4
+    for one in OPERATIONS:
+        both = {name for name, (mandatory, nullable) in one.fields.items() if mandatory and nullable}
+        assert one.nullable == both, one.name
+    assert operation("chat.completions.create").nullable == operation("responses.delete").nullable == frozenset()
+    assert operation("skills.list").nullable == {"first_id", "last_id"}
 
 
 def test_a_chat_completion_has_its_fields() -> None:  # C1
@@ -318,9 +329,35 @@ def test_streams_of_typed_events() -> None:  # S2
     assert operation("responses.create").stream == operation("responses.retrieve").stream == "ResponseStreamEvent"
     events = SHIPPED.stream("ResponseStreamEvent").events
     assert events["response.output_text.delta"].fields == (
-        *("content_index", "delta", "item_id", "logprobs", "output_index", "sequence_number", "type"),
+        *("content_index", "delta", "item_id", "logprobs", "obfuscation", "output_index", "sequence_number", "type"),
     )
     assert all("type" in event.fields and "sequence_number" in event.fields for event in events.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "is_typed", "is_numbered"),
+    [
+        ("ChatCompletionChunk", False, False),
+        ("Completion", False, False),
+        ("ResponseStreamEvent", True, True),
+        ("TranscriptionStreamEvent", True, False),
+        ("ImageGenStreamEvent", True, False),
+        ("ImageEditStreamEvent", True, False),
+    ],
+)
+def test_streams_say_how_their_events_are_told_apart_and_whether_they_are_counted(  # S2 S3
+    name: str, is_typed: bool, is_numbered: bool
+) -> None:
+    stream = SHIPPED.stream(name)
+
+    assert (stream.is_typed, stream.is_numbered) == (is_typed, is_numbered)
+
+
+def test_a_stream_is_numbered_only_if_every_event_is(tmp_path: Path) -> None:  # S3
+    def change(document: dict[str, Any]) -> None:
+        document["streams"]["ResponseStreamEvent"]["events"]["response.queued"]["fields"].remove("sequence_number")
+
+    assert not Contract.load(changed(tmp_path, change)).stream("ResponseStreamEvent").is_numbered
 
 
 def test_events_that_wrap_a_response_say_so() -> None:  # S2
@@ -417,6 +454,23 @@ def test_a_contract_without_a_schema_that_it_names_is_refused(tmp_path: Path) ->
         loaded.operations("responses")
     with pytest.raises(ValueError, match="has no schema 'Response'"):
         loaded.stream("ResponseStreamEvent")
+
+
+def test_a_file_written_before_there_were_items_and_open_responses_is_still_a_contract(tmp_path: Path) -> None:  # C1
+    def change(document: dict[str, Any]) -> None:
+        del document["items"], document["open_responses"]
+        for group in document["groups"].values():
+            for entry in group.values():
+                del entry["items"]
+
+    loaded = Contract.load(changed(tmp_path, change))
+
+    loaded.check()
+    listing = loaded.operation("files.list")
+    assert listing
+    assert listing.item_fields == frozenset()
+    assert loaded.open_responses is None
+    assert loaded.operation_names() == SHIPPED.operation_names()
 
 
 def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:

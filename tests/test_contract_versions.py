@@ -18,6 +18,7 @@ from openai_middleware.contract import Contract, shipped
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST, NEWEST_2, PINNED = "1.109.1", "2.54.0", shipped().version
+OPEN_RESPONSES = f"Open Responses {shipped().open_responses}"
 
 pytestmark = pytest.mark.slow
 
@@ -107,6 +108,25 @@ def test_generator_finds_what_clients_rely_on(outcome: Outcome) -> None:  # C1
     assert listing
     assert listing.fields["has_more"] == (True, False)
     assert listing.query["limit"] == (False, "integer")
+    assert {"choices", "id", "usage"} <= listing.item_fields
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST_2, PINNED])
+def test_what_only_open_responses_has_is_added_to_every_version(outcome: Outcome) -> None:  # O12
+    written = outcome.written
+    response = written.operation("responses.create")
+    items = written.operation("responses.input_items.list")
+
+    assert written.open_responses == shipped().open_responses
+    assert response
+    assert response.body["presence_penalty"] is False
+    assert response.fields["store"] == (False, False)
+    assert response.fields["output_text"] == (False, True)
+    assert response.stream
+    assert "response.reasoning.delta" in written.stream(response.stream).events
+    assert written.stream(response.stream).is_numbered
+    assert items
+    assert {"type", "role", "content", "encrypted_content", "phase"} <= items.item_fields
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST_2])
@@ -114,7 +134,7 @@ def test_drift_from_an_older_version_is_told(outcome: Outcome, version: str) -> 
     first, *lines = outcome.drift.stdout.splitlines()
 
     assert outcome.drift.returncode == 1
-    assert f"(openai {PINNED}) differs from openai {version}, which has removed (-)" in first
+    assert f"(openai {PINNED}, {OPEN_RESPONSES}) differs from openai {version} and {OPEN_RESPONSES}; removed" in first
     assert "  - webhooks.list: operation (GET /webhook_endpoints)" in lines
     assert not [line for line in lines if "chat.completions" in line and "operation (" in line]
 
@@ -122,4 +142,4 @@ def test_drift_from_an_older_version_is_told(outcome: Outcome, version: str) -> 
 @pytest.mark.parametrize("version", [PINNED])
 def test_there_is_no_drift_from_the_pinned_version(outcome: Outcome, version: str) -> None:
     assert outcome.drift.returncode == 0
-    assert f"is in step with openai {version}." in outcome.drift.stdout
+    assert f"is in step with openai {version} and {OPEN_RESPONSES}." in outcome.drift.stdout

@@ -17,6 +17,7 @@ from openai_middleware import contract
 from openai_middleware.contract import Contract
 from openai_middleware.contract.__main__ import main
 from openai_middleware.contract.drift import drift, report
+from openai_middleware.contract.generator import generate
 
 Document = dict[str, Any]
 Change = Callable[[Document], object]
@@ -39,6 +40,7 @@ def document() -> Document:
                     "query": {"limit": [False, "integer"]},
                     "response": "json",
                     "schema": "Page",
+                    "items": "File",
                     "stream": None,
                 }
             },
@@ -57,6 +59,7 @@ def document() -> Document:
             },
         },
         "schemas": {"Page": {"data": [True, False]}, "Response": {"id": [True, False], "error": [True, True]}},
+        "items": {"File": ["filename"]},
         "streams": {
             "Event": {
                 "events": {
@@ -94,8 +97,10 @@ def lines(change: Change) -> list[str]:
 # --- what is told
 
 
-def test_the_same_contract_has_no_drift_whatever_its_version() -> None:
-    assert drift(load(document()), load(changed(lambda content: content.update(openai="2.0")))) == []
+def test_the_same_contract_has_no_drift_whatever_its_versions() -> None:
+    other = changed(lambda content: content.update(openai="2.0", open_responses="2026-01-01"))
+
+    assert drift(load(document()), load(other)) == []
 
 
 CHANGES: dict[str, tuple[Change, str]] = {
@@ -160,6 +165,18 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "answer field nullable": (
         lambda content: content["schemas"]["Page"].update(data=[True, True]),
         "~ files.list: answer field data: mandatory -> mandatory nullable",
+    ),
+    "item field added": (  # O11
+        lambda content: content["items"]["File"].append("bytes"),
+        "+ files.list: item field bytes",
+    ),
+    "item field removed": (  # O11
+        lambda content: content["items"]["File"].clear(),
+        "- files.list: item field filename",
+    ),
+    "items no longer known": (  # O11
+        lambda content: operation(content, "files.list").update(items=None),
+        "- files.list: item field filename",
     ),
     "another kind of request": (
         lambda content: operation(content).update(request="multipart"),
@@ -236,8 +253,10 @@ def test_events_without_a_type_are_named() -> None:
     assert report(drift(load(untyped), load(more))) == "stream Event\n  + every event: field usage"
 
 
-def test_other_names_for_schemas_and_streams_make_no_difference() -> None:
-    renamed = json.dumps(document()).replace('"Response"', '"Answer"').replace('"Event"', '"Happening"')
+def test_other_names_for_schemas_items_and_streams_make_no_difference() -> None:
+    renamed = json.dumps(document())
+    for old, new in [("Response", "Answer"), ("File", "Document"), ("Event", "Happening")]:
+        renamed = renamed.replace(f'"{old}"', f'"{new}"')
 
     assert drift(load(document()), Contract(renamed.encode(), "a test")) == []
 
@@ -260,16 +279,18 @@ EVENTS = st.dictionaries(
 
 @st.composite
 def documents(draw: st.DrawFn) -> Document:
-    """Each operation has a schema and a stream of its own, so that all that is written has a meaning."""
+    """Each operation has a schema, items and a stream of its own, so that all that is written has a meaning."""
     content: Document = {
         "format": 1,
         "openai": "1.0",
         "groups": {},
         "schemas": {"Nested": draw(SCHEMAS)},
+        "items": {},
         "streams": {},
     }
     for name in draw(st.lists(st.sampled_from(["files.list", "files.create", "models.list"]), unique=True, min_size=1)):
         content["schemas"][name] = draw(SCHEMAS)
+        content["items"][name] = draw(st.lists(NAMES, unique=True, min_size=1, max_size=2))
         content["streams"][name] = {"events": draw(EVENTS)}
         content["groups"].setdefault(name.partition(".")[0], {})[name] = {
             "method": draw(st.sampled_from(["GET", "POST"])),
@@ -279,6 +300,7 @@ def documents(draw: st.DrawFn) -> Document:
             "query": draw(st.dictionaries(NAMES, st.tuples(FLAGS, st.sampled_from(KINDS)), max_size=2)),
             "response": draw(st.sampled_from(["json", "binary", "none"])),
             "schema": name,
+            "items": name,
             "stream": name,
         }
     return content
@@ -298,7 +320,10 @@ def mutations(content: Document) -> Iterator[Document]:
         }.items():
             yield with_another(content, choices, *here, key)
         yield replaced(content, None, *here, "schema")
+        yield replaced(content, None, *here, "items")
         yield replaced(content, None, *here, "stream")
+        for index in range(len(at(content, "items", name))):
+            yield without(content, "items", name, index)
         yield from without_each(content, *here, "body")
         yield from without_each(content, *here, "query")
         for field in at(content, *here, "body"):
@@ -387,11 +412,15 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_shipped_contract_is_in_step_with_the_pinned_sdk() -> None:  # C1
+SOURCES = f"openai {openai.__version__} and Open Responses {SHIPPED['open_responses']}"
+
+
+def test_the_shipped_contract_is_in_step_with_the_pinned_sdk_and_open_responses() -> None:  # C1 O12
     done = python("-m", "openai_middleware.contract")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith(f" is in step with openai {openai.__version__}.\n")
+    made_from = SOURCES.replace(" and ", ", ")
+    assert done.stdout == f"The shipped contract ({made_from}) is in step with {SOURCES}.\n"
 
 
 @pytest.mark.parametrize(
@@ -412,26 +441,51 @@ def test_the_shipped_contract_is_in_step_with_the_pinned_sdk() -> None:  # C1
             1,
             "  ~ embeddings.create: body field model: optional -> mandatory",
         ),
+        (
+            lambda content: content["groups"]["responses"]["responses.create"]["body"].pop("presence_penalty"),
+            0,
+            "  + responses.create: body field presence_penalty (optional)",
+        ),
+        (
+            lambda content: content["schemas"]["Response"].update(pitch=[False, False]),
+            1,
+            "  - responses.cancel, responses.create, responses.retrieve: answer field pitch (optional)",
+        ),
     ],
-    ids=["added", "removed", "flipped"],
+    ids=["added", "removed", "flipped", "added by Open Responses", "removed by Open Responses"],
 )
-def test_status_is_1_on_a_removal_or_a_change_and_0_otherwise(
+def test_status_is_1_on_a_removal_or_a_change_and_0_otherwise(  # O12
     change: Change, status: int, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "other.json"
-    file.write_text(json.dumps(changed(change, SHIPPED | {"openai": "1.2.3"})), "utf-8")
+    older = SHIPPED | {"openai": "1.2.3", "open_responses": "2026-01-15"}
+    file.write_text(json.dumps(changed(change, older)), "utf-8")
 
     returned, printed = run(["--contract", str(file)], capsys)
 
     assert returned == status
-    assert printed.splitlines()[0].startswith(f"{file} (openai 1.2.3) differs from openai {openai.__version__}")
+    assert printed.startswith(f"{file} (openai 1.2.3, Open Responses 2026-01-15) differs from {SOURCES}; removed (-), ")
     assert line in printed.splitlines()
+
+
+def test_a_contract_written_without_open_responses_lacks_what_only_that_has(  # O12
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "older.json"
+    older = generate.of_the_sdk()
+    file.write_text(json.dumps(older | {"openai": "1.2.3"}), "utf-8")
+
+    returned, printed = run(["--contract", str(file)], capsys)
+
+    assert returned == 0
+    assert printed.startswith(f"{file} (openai 1.2.3) differs from {SOURCES}; ")
+    assert "  + responses.create: body field frequency_penalty (optional)" in printed.splitlines()
 
 
 def test_write_writes_the_contract_of_the_installed_sdk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "written.json"
 
-    assert run(["--write", str(file)], capsys) == (0, f"{file}: 150 operations of openai {openai.__version__}\n")
+    assert run(["--write", str(file)], capsys) == (0, f"{file}: 150 operations of {SOURCES}\n")
     assert file.read_bytes() == contract.SHIPPED.read_bytes(), "run: make contract"
     assert run(["--contract", str(file)], capsys)[0] == 0
 

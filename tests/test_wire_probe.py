@@ -55,6 +55,8 @@ BY_HAND: dict[str, Callable[[openai.OpenAI], object]] = {
 SENT_UNASKED = {"embeddings.create": {"encoding_format"}}
 ONE_OF_TWO_FORMS = {"audio.voices.create": {"prompt", "type"}}
 BODY_IS_ONE_FIELD = {"realtime.calls.create": {"sdp"}}
+# Body fields of the contract that the SDK has no arguments for.
+ONLY_OPEN_RESPONSES = {"responses.create": {"frequency_penalty", "presence_penalty"}}
 
 
 class Sent(NamedTuple):
@@ -180,7 +182,7 @@ def expected(operation: Operation) -> Sent:
         operation.method,
         re.sub("[{}]|:path", "", operation.path),
         operation.request,
-        frozenset(operation.body),
+        frozenset(operation.body) - ONLY_OPEN_RESPONSES.get(operation.name, set()),
         {name: parameter.type for name, parameter in operation.query.items()},
     )
 
@@ -190,7 +192,9 @@ def probe() -> Probe:
     return Probe()
 
 
-def test_every_operation_sends_what_the_contract_says(probe: Probe, capsys: pytest.CaptureFixture[str]) -> None:  # C1
+def test_every_operation_sends_what_the_contract_says(  # C1 O12
+    probe: Probe, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Method, path, kind of body, its keys, the keys of the query and their types; with every argument there is."""
     sent = {name: probe.sent_by_method(name) for name in OPERATIONS}
     described = {name: expected(operation) for name, operation in OPERATIONS.items()}

@@ -18,6 +18,10 @@ assert create.path == "/chat/completions"
 assert create.body["messages"] is True  # mandatory
 assert create.body["max_tokens"] is False
 assert create.fields["usage"].mandatory is False
+
+files = shipped().operation("files.list")
+assert files is not None
+assert "filename" in files.item_fields  # of the objects in its `data`
 # --8<-- [end:lookup]
 
 PAGE = Path(__file__).parent.parent / "operations.md"
@@ -27,7 +31,8 @@ INTRODUCTION = """\
 
 <!-- Written by: make contract -->
 
-Every operation of [the contract](contract.md): {operations} in {groups} groups, as openai {version} has them.
+Every operation of [the contract](contract.md): {operations} in {groups} groups, as openai {version} has them,
+together with what [Open Responses](contract.md#what-it-is-made-from) of {open_responses} has beyond it.
 The groups are the members of `OpenAIEndpoint`. An operation is named as the SDK calls it: what
 `client.chat.completions.messages.list(...)` sends is `chat.completions.messages.list`.
 
@@ -46,7 +51,7 @@ The groups are the members of `OpenAIEndpoint`. An operation is named as the SDK
 def page() -> str:
     contract = shipped()
     counts = {"operations": len(contract.operation_names()), "groups": len(contract.groups)}
-    lines = [INTRODUCTION.format(**counts, version=contract.version)]
+    lines = [INTRODUCTION.format(**counts, version=contract.version, open_responses=contract.open_responses)]
     for group in contract.groups:
         lines += [f"## {group.upper()}\n", "| operation | body | query | answer |", "|---|---|---|---|"]
         lines += (row(operation) for operation in contract.operations(group))

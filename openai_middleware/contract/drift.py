@@ -101,6 +101,8 @@ def _operation_facts(operation: Operation) -> Facts:
         facts[f"query parameter {name}"] = f"{_mandatory(parameter.mandatory)} {parameter.type}"
     for name, field in operation.fields.items():
         facts[f"answer field {name}"] = _flags(field)
+    for name in sorted(operation.item_fields):
+        facts[f"item field {name}"] = ""
     if operation.stream:
         facts["event stream"] = ""
     return facts

@@ -24,11 +24,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from openai_middleware import OpenAICall, OpenAIMiddleware, OpenAIWSGIMiddleware
 from openai_middleware.adapters.fastapi import openai_kwargs, set_openai_frontend
 from openai_middleware.contract import shipped
-from openai_middleware.contract.sdk_types import members
+from openai_middleware.contract.generator.sdk_types import members
 from openai_middleware.request.call import CALL_KEY
 from openai_middleware.request.path_template import placeholder_names
 from tests.servers import TIMEOUT, uvicorn_server
-from tests.test_wire_probe import arguments, public_methods
+from tests.test_wire_probe import ONLY_OPEN_RESPONSES, arguments, public_methods
 
 # Deprecated methods are called too.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -138,7 +138,7 @@ def answers_to(name: str) -> Iterator[tuple[Json, Json]]:
 
 def kwargs_of(name: str) -> set[str]:
     operation = OPERATIONS[name]
-    body = operation.body if operation.request == "json" else ()
+    body = operation.body.keys() - ONLY_OPEN_RESPONSES.get(name, set()) if operation.request == "json" else ()
     url_info = {"mlrun_request_path", "mlrun_request_method"}
     return {*body, *operation.query, *placeholder_names(operation.path), *url_info}
 

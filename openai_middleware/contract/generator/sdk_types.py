@@ -2,7 +2,18 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,
+    Required,
+    TypeGuard,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import BaseModel
 
@@ -116,6 +127,23 @@ def answer_fields(models: Iterable[type[BaseModel]]) -> dict[str, tuple[bool, bo
 
 def _is_nullable(hint: Any) -> bool:
     return any(member in (NoneType, Any, object) for member in members(hint))
+
+
+def item_models(answer: Iterable[type[BaseModel]]) -> list[type[BaseModel]]:
+    """The models of the items that an answer of one of these models lists in `data`.
+
+    None where it lists nothing, and none where an item may be something else than a model: what its fields are, the
+    SDK does not tell then.
+    """
+    fields = [model.model_fields["data"] for model in answer if "data" in model.model_fields]
+    lists = [hint for field in fields for hint in members(field.annotation) if get_origin(hint) is list]
+    items = [item for hint in lists for item in members(get_args(hint)[0])]
+    return items if all(is_model(item) for item in items) else []
+
+
+def is_model(hint: Any) -> TypeGuard[type[BaseModel]]:
+    """Whether a type is a model."""
+    return isinstance(hint, type) and issubclass(hint, BaseModel)
 
 
 def event_types(model: type[BaseModel]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Generates the contract from the source of the installed OpenAI SDK and the overlay.
+"""Generates the contract from the source of the installed OpenAI SDK, the overlay, and the Open Responses document.
 
 `python -m openai_middleware.contract --write FILE` writes it. This is the only module that imports `openai`.
 """
@@ -18,20 +18,46 @@ from openai._resource import SyncAPIResource
 from pydantic import BaseModel
 
 from openai_middleware.contract import FORMAT
-from openai_middleware.contract.sdk_source import Params, SentRequest, UnreadableSourceError, read_sent_request
-from openai_middleware.contract.sdk_types import answer_fields, event_types, members, parameters
+from openai_middleware.contract.generator.open_responses import OpenResponses, unite
+from openai_middleware.contract.generator.sdk_source import (
+    Params,
+    SentRequest,
+    UnreadableSourceError,
+    read_sent_request,
+)
+from openai_middleware.contract.generator.sdk_types import (
+    answer_fields,
+    event_types,
+    is_model,
+    item_models,
+    members,
+    parameters,
+)
 
-OVERLAY = Path(__file__).with_name("overlay.toml")
+OVERLAY = Path(__file__).parent.parent / "overlay.toml"
 
 # Not of the API that applications serve: administration of an organization, and previews that change without notice.
 _LEFT_OUT = {"admin", "beta"}
 
 
 def generate() -> dict[str, Any]:
-    """Describe every operation of the installed SDK outside `admin` and `beta`: the content of the data file.
+    """Describe every operation of the installed SDK, with what Open Responses has beyond it: the content of the file.
 
     Raises:
         UnreadableSourceError: the SDK has a method that cannot be understood.
+        OSError: the overlay or the Open Responses document cannot be read.
+    """
+    document = of_the_sdk()
+    unite(document, OpenResponses.load())
+    return document
+
+
+def of_the_sdk() -> dict[str, Any]:
+    """Describe every operation of the installed SDK outside `admin` and `beta`, in the form of the data file.
+
+    Raises:
+        UnreadableSourceError: the SDK has a method that cannot be understood.
+        OSError: the overlay cannot be read.
     """
     builder = _Builder()
     for name, function, request in _operations():
@@ -103,12 +129,14 @@ class _Builder:
     def __init__(self) -> None:
         self.operations: dict[str, dict[str, Any]] = {}
         self.schemas: dict[str, dict[str, list[bool]]] = {}
+        self.items: dict[str, list[str]] = {}
         self.streams: dict[str, dict[str, Any]] = {}
 
     def add(self, name: str, function: Callable[..., Any], request: SentRequest) -> None:
         function = inspect.unwrap(function)
         answer = list(members(get_type_hints(function, include_extras=True)["return"]))
-        models = [one for one in answer if isinstance(one, type) and issubclass(one, BaseModel)]
+        models = [one for one in answer if is_model(one)]
+        items = item_models(models)
         body = _parameters(name, request.body or Params(), function.__globals__)
         query = _parameters(name, request.query, function.__globals__)
         self.operations[name] = {
@@ -119,6 +147,7 @@ class _Builder:
             "query": {key: list(parameter) for key, parameter in query.items()},
             "response": "json" if models else _other_kind(name, answer),
             "schema": self._schema(name, models) if models else None,
+            "items": self._items(name, items) if items else None,
             "stream": self._stream(request.stream, function.__globals__, models) if request.stream else None,
         }
 
@@ -129,6 +158,14 @@ class _Builder:
             # Two models of the SDK share a name.
             name = operation
             self.schemas[name] = fields
+        return name
+
+    def _items(self, operation: str, models: list[type[BaseModel]]) -> str:
+        fields = sorted(answer_fields(models))
+        name = _model_name(models[0]) if len(models) == 1 else operation
+        if self.items.setdefault(name, fields) != fields:
+            name = operation
+            self.items[name] = fields
         return name
 
     def _stream(self, name: str, namespace: Mapping[str, Any], answer: list[type[BaseModel]]) -> str:
@@ -143,7 +180,7 @@ class _Builder:
         for name, fields in overlay["required_nullable"].items():
             schema = self.schemas.get(name, {})
             schema.update({field: [True, True] for field in fields if field in schema})
-        for name, fields in overlay["pages"].items():
+        for name, fields in overlay["schemas"].items():
             if name in self.schemas:
                 self.schemas[name].update(fields)
         for name, fields in overlay["lists"].items():
@@ -163,6 +200,7 @@ class _Builder:
             "openai": openai.__version__,
             "groups": groups,
             "schemas": self.schemas,
+            "items": self.items,
             "streams": self.streams,
         }
 
