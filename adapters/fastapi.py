@@ -1,7 +1,6 @@
 """FastAPI and Starlette: one call installs everything, and dependencies give a route its call."""
 
-from collections.abc import Iterable, Iterator
-from copy import deepcopy
+from collections.abc import Iterable
 from typing import Any, Unpack
 
 from starlette.applications import Starlette
@@ -9,10 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from openai_middleware.contract import OpenAIEndpoint
-from openai_middleware.drivers.asgi import ASGIApp, OpenAIMiddleware, Receive, Scope, Send
+from openai_middleware.drivers import ASGIApp, ASGIDriver, Frontend, OpenAICall, Options, Receive, Scope, Send, call_in
 from openai_middleware.errors import OpenAIError
-from openai_middleware.frontend import Options, check_options
-from openai_middleware.request.call import CALL_KEY, OpenAICall
 
 __all__ = ["openai_call", "openai_error_response", "openai_kwargs", "set_openai_frontend"]
 
@@ -25,27 +22,22 @@ def set_openai_frontend(
 ) -> None:
     """Put the OpenAI API in front of a FastAPI or Starlette app.
 
-    Installs `OpenAIMiddleware`, and a handler that turns an `OpenAIError` raised in any route into its envelope.
+    Wraps the app as `OpenAIMiddleware` does, with the same arguments, and installs a handler that turns an
+    `OpenAIError` raised in any route into its envelope.
 
     Args:
         app: The app; its middleware stack must not have been built, so call this before the first request.
-        endpoints: The groups of operations to serve; None is every supported group, an empty list none.
-        prefix: What the paths start with, such as `/v1`, or several of them.
-        options: See `openai_middleware.frontend.Options`.
+        endpoints: See `OpenAIMiddleware`.
+        prefix: See `OpenAIMiddleware`.
+        options: See `OpenAIMiddleware`.
 
     Raises:
         ConfigurationError: With every mistake in the arguments. `app.add_middleware` alone would raise it no earlier
             than at the first request.
     """
-    if isinstance(endpoints, Iterator):
-        endpoints = list(endpoints)
-    if isinstance(prefix, Iterator):
-        prefix = list(prefix)
-    check_options(endpoints, prefix, **options)
-    # Starlette builds the middleware at the first request; what the caller changes until then must not reach it.
-    endpoints, prefix, options = deepcopy((endpoints, prefix, options))
+    frontend = Frontend(endpoints, prefix, **options)
     app.add_middleware(_OriginalErrors)
-    app.add_middleware(OpenAIMiddleware, endpoints=endpoints, prefix=prefix, **options)
+    app.add_middleware(ASGIDriver, frontend=frontend)
     app.add_exception_handler(OpenAIError, openai_error_response)
 
 
@@ -72,14 +64,11 @@ async def openai_call(request: Request) -> OpenAICall:
     Raises:
         RuntimeError: The request reached the route without the middleware, or matched none of its endpoints.
     """
-    call = request.scope.get(CALL_KEY)
-    if isinstance(call, OpenAICall):
-        return call
-    raise RuntimeError(
-        f"No OpenAI call in {request.method} {request.url.path}: either no OpenAIMiddleware stands in front of this "
-        "app (call set_openai_frontend(app, prefix=...) before the first request), or none of its endpoints matches "
-        "this path (is the prefix the same as in the route?)."
+    remedy = (
+        "no OpenAIMiddleware stands in front of this app (call set_openai_frontend(app, prefix=...) before the first "
+        "request)"
     )
+    return call_in(request.scope, f"{request.method} {request.url.path}", remedy)
 
 
 async def openai_kwargs(request: Request) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from openai_middleware.config import APIHandlerAction, APIHandlerConfig, BodyMap
 from openai_middleware.contract import OpenAIEndpoint
 from openai_middleware.drivers.asgi import OpenAIMiddleware
 from openai_middleware.drivers.wsgi import OpenAIWSGIMiddleware
-from openai_middleware.handlers.asgi_app import HandlerApp, WSGIHandlerApp
-from openai_middleware.handlers.handler import Dispatcher
+from openai_middleware.handlers.asgi_app import HandlerApp
+from openai_middleware.handlers.dispatcher import Dispatcher
 from openai_middleware.handlers.response import Response
+from openai_middleware.handlers.wsgi_app import WSGIHandlerApp
 from openai_middleware.request.call import OpenAICall
 
 __all__ = [

@@ -17,11 +17,13 @@ Raise one of the first kind in the wrapped app and the client's SDK raises its n
     ConfigurationError (a ValueError, raised while the middleware is built)
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import msgspec
+
+from openai_middleware.headers import Header, as_bytes
+from openai_middleware.mistakes import ConfigurationError, ConfigurationMistake
 
 __all__ = [
     "AuthenticationError",
@@ -106,24 +108,20 @@ class OpenAIError(Exception):
         """The error envelope as JSON bytes."""
         return msgspec.json.encode({"error": self.detail})
 
-    def response(self) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    def response(self) -> tuple[int, list[Header], bytes]:
         """The whole answer: status, headers (lower-case names, Latin-1) and body."""
         body = self.body()
         headers = {name.lower(): str(value) for name, value in self.headers.items()}
         if self.should_retry is not None:
             headers.setdefault("x-should-retry", "true" if self.should_retry else "false")
         own = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        more = [(_bytes(name), _bytes(value)) for name, value in headers.items() if name not in _OF_A_BODY]
+        more = as_bytes([(name, value) for name, value in headers.items() if name not in _OF_A_BODY], "replace")
         return self.status_code, own + more, body
 
 
 def _encodable(text: str) -> str:
     # Lone surrogates, as undecodable file names and json.loads make them, have no UTF-8 form.
     return text.encode("utf-8", "replace").decode()
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("latin-1", "replace")
 
 
 def _word(value: object) -> str | None:
@@ -189,50 +187,3 @@ class InternalServerError(OpenAIError):
     """500, or the 5xx status given: the server failed."""
 
     status_code = 500
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigurationMistake:
-    """One mistake in a configuration.
-
-    Attributes:
-        code: A stable word for the kind of mistake; docs/configuration.md lists them.
-        message: What is wrong.
-        value: The value that is wrong.
-        hint: What to do about it.
-        where: The place in the configuration, such as `endpoints.POST:/v1/x.path`; empty where there is only one.
-    """
-
-    code: str
-    message: str
-    value: object
-    hint: str
-    where: str = ""
-
-    def __str__(self) -> str:
-        place = f"{self.where}: " if self.where else ""
-        return f"{place}{self.message} Got {self.value!r:.200}. {self.hint} [{self.code}]"
-
-    def inside(self, place: str) -> "ConfigurationMistake":
-        """The same mistake, seen from one level further out."""
-        return replace(self, where=".".join(part for part in (place, self.where) if part))
-
-
-class ConfigurationError(ValueError):
-    """A configuration that cannot work. `mistakes` holds all that were found, not only the first."""
-
-    def __init__(self, *mistakes: ConfigurationMistake) -> None:
-        super().__init__(*mistakes)
-        self.mistakes = mistakes
-
-    def __str__(self) -> str:
-        if len(self.mistakes) == 1:
-            return str(self.mistakes[0])
-        return "\n  - ".join([f"{len(self.mistakes)} configuration mistakes:", *map(str, self.mistakes)])
-
-
-def raise_mistakes(mistakes: Iterable[ConfigurationMistake]) -> None:
-    """Raise one ConfigurationError for all the mistakes; nothing happens where there are none."""
-    found = tuple(mistakes)
-    if found:
-        raise ConfigurationError(*found)

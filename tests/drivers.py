@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from openai_middleware import APIHandlerConfig, BodyMappings, OpenAIMiddleware
-from openai_middleware.body_mapping import BodyMapping
+from openai_middleware.mapping.rule import BodyMapping
 from openai_middleware.request.call import OpenAICall
 
 Message = MutableMapping[str, Any]
@@ -70,7 +70,8 @@ class Sent:
         assert list(error) == ["message", "type", "param", "code"]
         assert isinstance(error["message"], str)
         assert error["message"]
-        assert error["type"] == ("server_error" if self.status >= 500 else "invalid_request_error")
+        is_of_server = self.status >= 500 or error["code"] == "invalid_response"
+        assert error["type"] == ("server_error" if is_of_server else "invalid_request_error")
         assert error["code"] is None or (isinstance(error["code"], str) and error["code"] != "None")
         return error
 
@@ -194,17 +195,29 @@ class App:
 
 @dataclass
 class Script:
-    """An ASGI app that reads its request, sends these messages, and then raises if it is told so."""
+    """An ASGI app that reads its request, sends these messages, and then raises if it is told so.
+
+    As frameworks do that send a page for an exception, it sends a 500 while it handles what it raises again.
+    """
 
     messages: list[Message]
     raises: BaseException | None = None
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         await read_body(receive)
-        for message in self.messages:
-            await send(message)
+        try:
+            if self.raises is not None and self.messages and self.messages[0].get("status") == 500:
+                raise self.raises
+        except BaseException:
+            await self._send_all(send)
+            raise
+        await self._send_all(send)
         if self.raises is not None:
             raise self.raises
+
+    async def _send_all(self, send: Any) -> None:
+        for message in self.messages:
+            await send(message)
 
 
 def start(status: int = 200, headers: Iterable[Header] = JSON_HEADERS, **extra: Any) -> Message:

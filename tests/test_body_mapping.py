@@ -10,17 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openai_middleware import APIHandlerConfig, OpenAIMiddleware
-from openai_middleware.body_mapping import (
-    ABSENT,
-    UNDECODABLE,
-    BodyMapping,
-    MissingFieldError,
-    RequestMapping,
-    ResponseMapping,
-    compile_source,
-    merged,
-)
+from openai_middleware.answer.response_mapping import MissingFieldError, ResponseMapping
 from openai_middleware.errors import ConfigurationError, UnprocessableEntityError
+from openai_middleware.mapping.json_codec import UNDECODABLE
+from openai_middleware.mapping.json_path import ABSENT, compile_source
+from openai_middleware.mapping.rule import BodyMapping, merged
+from openai_middleware.request.body import RequestMapping
 from tests.drivers import App, endpoint, mappings, request
 
 NAMES = st.sampled_from("abcd")

@@ -23,8 +23,8 @@ from openai_middleware import (
     OpenAIMiddleware,
     contract,
 )
-from openai_middleware.body_mapping import BodyMapping
 from openai_middleware.errors import ConfigurationError
+from openai_middleware.mapping.rule import BodyMapping
 from openai_middleware.request.path_template import path_mistakes
 from tests.drivers import App, mappings, request
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import openai_middleware
 from openai_middleware import APIHandlerConfig, BodyMappings, EndpointConfig, OpenAIMiddleware
-from openai_middleware.body_mapping import BodyMapping
 from openai_middleware.errors import ConfigurationError, ConfigurationMistake
-from openai_middleware.frontend import Options
-from openai_middleware.validation import HINTS
+from openai_middleware.mapping.rule import BodyMapping
+from openai_middleware.mistakes import HINTS
+from openai_middleware.options import Options
 from tests.drivers import App, mappings
 
 PACKAGE = Path(openai_middleware.__file__).parent
@@ -75,6 +75,19 @@ ONE_BY_ONE: list[tuple[str, Any, str, Callable[[], Any]]] = [
         lambda: middleware(config=APIHandlerConfig(), prefix="/v1"),
     ),
     ("contract_unreadable", "no-such-file", "contract", lambda: middleware(prefix="/v1", contract="no-such-file")),
+    ("handlers_type", "models.list", "handlers", lambda: middleware(prefix="/v1", handlers="models.list")),
+    (
+        "handler_not_callable",
+        "gpt",
+        "handlers.models.list",
+        lambda: middleware(prefix="/v1", handlers={"models.list": "gpt"}),
+    ),
+    (
+        "handler_unreachable",
+        "models.list",
+        "handlers",
+        lambda: middleware(endpoints=["responses"], handlers={"models.list": list}),
+    ),
     ("endpoints_type", "responses", "endpoints", lambda: middleware(endpoints="responses")),
     ("endpoints_unknown", "nothing", "endpoints", lambda: middleware(endpoints=["responses", "nothing"])),
     ("prefix_type", 5, "prefix", lambda: middleware(prefix=5)),
@@ -134,13 +147,16 @@ def literals(module: ast.Module, *callers: str) -> Iterator[str]:
     """The first arguments of all calls of functions with these names."""
     for node in ast.walk(module):
         match node:
-            case ast.Call(func=ast.Name(id=name), args=[ast.Constant(value=str(code)), *_]) if name in callers:
+            case ast.Call(
+                func=ast.Name(id=name) | ast.Attribute(attr=name), args=[ast.Constant(value=str(code)), _, *_]
+            ) if name in callers:
                 yield code
 
 
 def codes_in_the_source() -> set[str]:
     modules = [ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")]
-    return {code for module in modules for code in literals(module, "ConfigurationMistake", "mistake")} | set(HINTS)
+    makers = ("ConfigurationMistake", "mistake", "add")
+    return {code for module in modules for code in literals(module, *makers)} | set(HINTS)
 
 
 def codes_in_the_documentation() -> list[str]:
@@ -216,8 +232,8 @@ def test_the_report_lists_every_mistake() -> None:
 CODES = codes_in_the_source()
 KEYS = st.sampled_from(
     [
-        *APIHandlerConfig.model_fields,
-        *EndpointConfig.model_fields,
+        *APIHandlerConfig.__dataclass_fields__,
+        *EndpointConfig.__dataclass_fields__,
         *("mappings", "source_path", "destination_path", "mandatory", "self", "POST:/a", "GET:/{x}"),
     ]
 )

@@ -23,8 +23,8 @@ from openai_middleware.errors import (
     OpenAIError,
     RateLimitError,
     UnprocessableEntityError,
-    raise_mistakes,
 )
+from openai_middleware.mistakes import report_mistakes
 from tests.drivers import App, Script, Sent, endpoint, mappings, part, request, start
 
 STATUSES = {
@@ -469,7 +469,7 @@ def test_configuration_error_lists_all_its_mistakes() -> None:
         ConfigurationMistake("code_b", "So is this.", None, "Do this."),
     ]
     with pytest.raises(ConfigurationError) as caught:
-        raise_mistakes(mistakes)
+        report_mistakes(mistakes)
 
     assert caught.value.mistakes == tuple(mistakes)
     lines = str(caught.value).splitlines()
@@ -490,4 +490,4 @@ def test_one_mistake_is_told_in_one_line() -> None:
 
 
 def test_no_mistakes_are_no_error() -> None:
-    raise_mistakes([])
+    report_mistakes([])

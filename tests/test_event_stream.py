@@ -1,7 +1,7 @@
 """Server-Sent Events: bytes in, mapped bytes out, event by event."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import accumulate, pairwise
 from typing import Any, get_args
@@ -17,7 +17,7 @@ from openai.types.responses import Response, ResponseStreamEvent
 
 from openai_middleware import APIHandlerConfig, EndpointConfig
 from openai_middleware.answer.event_stream import EventStream
-from openai_middleware.errors import NotFoundError, OpenAIError
+from openai_middleware.errors import BadRequestError, NotFoundError, OpenAIError, RateLimitError
 from openai_middleware.frontend import Frontend
 from tests.drivers import mappings
 from tests.server_sent_events import Event, parse
@@ -51,8 +51,9 @@ def opened(frontend: Frontend, method: str, path: str) -> EventStream:
     """The event stream of an answer to a request, as a driver gets it."""
     exchange = frontend.open(method, path, b"", [])
     assert exchange is not None
-    exchange.start_response(200, [(b"content-type", b"text/event-stream")])
-    return exchange.event_stream()[1]
+    stream = exchange.answer(200, [(b"content-type", b"text/event-stream")])
+    assert isinstance(stream, EventStream)
+    return stream
 
 
 def chat() -> EventStream:
@@ -185,7 +186,12 @@ def expected_of_chat(events: list[Event]) -> list[Event]:
             fields = json.loads(found.data)
         except ValueError:
             fields = None
-        if isinstance(fields, dict) and fields.get("error") is None and not fields.keys() <= CHUNK_FIELDS:
+        if (
+            isinstance(fields, dict)
+            and fields.get("error") is None
+            and not fields.keys() <= CHUNK_FIELDS
+            and fields.keys() & CHUNK_FIELDS
+        ):
             data = json.dumps({name: value for name, value in fields.items() if name in CHUNK_FIELDS})
             kept.append(Event(data, found.type))
         elif found.data.strip():
@@ -577,8 +583,10 @@ def test_the_answer_inside_an_event_is_filtered_as_the_json_answer_is(kind: str)
     wrong = {"secret": 1, **{name: value for name, value in right.items() if name not in NULLABLE}, "timings": {}}
     exchange = frontend().open(*RESPONSES, b"", [])
     assert exchange is not None
-    exchange.start_response(200, [(b"content-type", b"application/json")])
-    _, answer = exchange.finish(json.dumps(wrong).encode())
+    json_answer = exchange.answer(200, [(b"content-type", b"application/json")])
+    assert json_answer is not None
+    json_answer.feed(json.dumps(wrong).encode())
+    answer = json_answer.finish()
 
     [document] = documents(through(responses(), event({"type": kind, "response": wrong, "sequence_number": 0})))
 
@@ -763,8 +771,7 @@ def test_stream_body_mappings_and_output_body_mappings_stay_apart() -> None:  # 
     assert walk is not None
 
     assert documents(through(opened(table, "POST", "/run"), event({"b": 2}))) == [{"b": 2}]
-    walk.start_response(200, [(b"content-type", b"application/json")])
-    assert walk.finish(b'{"b":2}') == (None, b'{"b":2}')
+    assert walk.answer(200, [(b"content-type", b"application/json")]) is None
 
 
 def test_stream_body_mappings_survive_the_way_through_json() -> None:
@@ -819,12 +826,66 @@ def test_a_failure_ends_a_responses_stream_with_an_error_event() -> None:  # S4
     assert decoded(parse(frame)) == [("error", {"type": "error", "sequence_number": 5, "error": TOLD_DETAIL})]
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (TOLD, "missing"),
+        (RateLimitError("Slow down."), "rate_limit_exceeded"),
+        (BadRequestError("No."), "invalid_prompt"),
+        (OpenAIError("Broken."), "server_error"),
+        (SECRET, "server_error"),
+    ],
+)
+def test_a_failure_ends_the_response_that_was_announced(error: Exception, code: str) -> None:  # S4
+    stream = responses()
+    announced = {"id": "resp_1", "status": "in_progress", "output": []}
+    stream.feed(event({"type": "response.created", "sequence_number": 4, "response": announced}))
+    stream.feed(event({"type": "response.output_text.delta", "delta": "Hel", "sequence_number": 5}))
+
+    (first, told), (last, failed) = decoded(parse(stream.fail(error)))
+
+    assert (first, last) == ("error", "response.failed")
+    assert (told["sequence_number"], failed["sequence_number"]) == (6, 7)
+    assert failed["type"] == "response.failed"
+    assert failed["response"].items() >= {"id": "resp_1", "status": "failed", "output": []}.items()
+    assert failed["response"]["error"] == {"code": code, "message": told["error"]["message"]}
+    assert stream.finish() == b""
+
+
+@pytest.mark.parametrize("end", ["response.completed", "response.incomplete", "response.failed"])
+def test_nothing_follows_the_event_that_ends_a_response(end: str) -> None:  # S4
+    stream = responses()
+    stream.feed(event({"type": "response.created", "sequence_number": 0, "response": {"id": "r"}}))
+    stream.feed(event({"type": end, "sequence_number": 1, "response": {"id": "r"}}))
+
+    assert stream.is_complete
+    assert stream.fail(TOLD) == b""
+
+
+def test_an_event_with_none_of_its_fields_is_an_extension() -> None:  # O13
+    status = event({"event": {"type": "status", "data": {"description": "Searching"}}})
+
+    assert through(chat(), status + event({"id": "c", "junk": 1})).startswith(status)
+    assert through(responses(), status) == status
+
+
+@pytest.mark.parametrize("make", [chat, responses], ids=["chat", "responses"])
+def test_a_failure_before_the_first_event_leaves_nothing(make: Callable[[], EventStream]) -> None:  # S4
+    stream = make()
+    stream.feed(b"data: half")
+
+    assert stream.fail(TOLD) == b""
+
+
 @pytest.mark.parametrize("error", [SECRET, ValueError(), KeyboardInterrupt("hunter2"), OSError(5, "hunter2")])
 @ALL_KINDS
 def test_the_frame_holds_no_text_of_a_foreign_exception(
     kind: Callable[[], EventStream], error: BaseException
 ) -> None:  # S4
-    frame = kind().fail(error)
+    stream = kind()
+    stream.feed(b"data: 1\n\n")
+
+    frame = stream.fail(error)
 
     [document] = documents(frame)
     detail = document["error"]
@@ -842,7 +903,9 @@ def test_half_an_event_is_discarded_when_the_app_fails(kind: Callable[[], EventS
     frame = stream.fail(TOLD)
 
     assert whole == b"data: whole\n\n"
-    assert frame == kind().fail(TOLD)
+    untouched = kind()
+    untouched.feed(b"data: whole\n\n")
+    assert frame == untouched.fail(TOLD) != b""
     assert sdk_events(whole + frame) == parse(whole + frame)
 
 
@@ -854,91 +917,12 @@ def test_no_frame_follows_done() -> None:  # S4
 
 
 def test_an_error_without_words_is_a_frame_too() -> None:  # S4
-    [document] = documents(chat().fail(OpenAIError("")))
+    stream = chat()
+    stream.feed(b"data: 1\n\n")
+
+    [document] = documents(stream.fail(OpenAIError("")))
 
     assert document == {"error": {"message": "", "type": "server_error", "param": None, "code": None}}
-
-
-# --- whole streams, for drivers that iterate
-
-
-class Source:
-    """The chunks of an app that counts how many were asked for, and then fails if it is told so."""
-
-    def __init__(self, *chunks: bytes, error: Exception | None = None) -> None:
-        self.asked = 0
-        self._chunks = chunks
-        self._error = error
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            self.asked += 1
-            yield chunk
-        if self._error is not None:
-            raise self._error
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for chunk in self:
-            yield chunk
-
-
-def pulled(stream: EventStream, source: Source) -> AsyncIterator[bytes]:
-    async def pull() -> AsyncIterator[bytes]:
-        for piece in stream.mapped(source):
-            yield piece
-
-    return pull()
-
-
-def apulled(stream: EventStream, source: Source) -> AsyncIterator[bytes]:
-    return stream.amapped(source)
-
-
-both_ways = pytest.mark.parametrize("pull", [pulled, apulled], ids=["sync", "async"])
-Pull = Callable[[EventStream, Source], AsyncIterator[bytes]]
-
-
-@both_ways
-async def test_an_iterated_stream_yields_each_event_before_the_next_chunk_is_asked_for(pull: Pull) -> None:  # S1
-    source = Source(b'data: {"id":"c","secret":1}\n', b"\n", b'data: {"id":"d"}\n\n', b"data: 1")
-
-    yielded = [(piece, source.asked) async for piece in pull(chat(), source)]
-
-    assert yielded == [(b'data: {"id":"c"}\n\n', 2), (b'data: {"id":"d"}\n\n', 3), (b"data: 1\n\n" + DONE, 4)]
-
-
-@both_ways
-async def test_an_iterated_stream_without_events_yields_nothing(pull: Pull) -> None:  # S5
-    assert [piece async for piece in pull(custom(), Source(b"", b"id: 7\n\n", b"\n"))] == []
-
-
-async def until_failure(pieces: AsyncIterator[bytes], error: Exception) -> list[bytes]:
-    """The pieces that come until just this exception is raised."""
-    yielded: list[bytes] = []
-
-    async def take_all() -> None:
-        async for piece in pieces:
-            yielded.append(piece)
-
-    with pytest.raises(type(error)) as raised:
-        await take_all()
-    assert raised.value is error
-    return yielded
-
-
-@both_ways
-@pytest.mark.parametrize("error", [TOLD, SECRET], ids=["told", "foreign"])
-async def test_an_iterated_stream_that_has_begun_ends_with_a_frame_and_raises(
-    pull: Pull, error: Exception
-) -> None:  # S4
-    yielded = await until_failure(pull(chat(), Source(b"data: 1\n\n", b"data: half", error=error)), error)
-
-    assert yielded == [b"data: 1\n\n", chat().fail(error)]
-
-
-@both_ways
-async def test_an_iterated_stream_that_fails_before_its_first_event_only_raises(pull: Pull) -> None:  # S4
-    assert await until_failure(pull(chat(), Source(b"data: half", error=TOLD)), TOLD) == []
 
 
 # --- large events

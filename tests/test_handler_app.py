@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import inspect
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -33,6 +34,8 @@ def serve(request: pytest.FixtureRequest) -> Serve:
 
 
 def chat(serve: Serve, handler: Any, body: Any = CHAT, **options: Any) -> Sent:
+    if isinstance(body, dict) and (inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler)):
+        body = {**body, "stream": True}
     return serve(handler, "POST", "/v1/chat/completions", body, **options)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 
+from openai_middleware.drivers import Frontend
 from openai_middleware.errors import ConfigurationError, ConfigurationMistake
-from openai_middleware.frontend import Frontend, check_options
 
 __all__ = ["check_settings", "frontend_from_settings"]
 
@@ -35,7 +35,7 @@ def _options_in_settings() -> dict[str, Any]:
 def check_settings(app_configs: object, **_: object) -> list[checks.CheckMessage]:
     """Django's system check: every mistake in `OPENAI_MIDDLEWARE`, with the id `openai_middleware.<code>`."""
     try:
-        check_options(**_options_in_settings())
+        frontend_from_settings()
     except ConfigurationError as error:
         return [
             checks.Error(

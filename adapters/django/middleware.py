@@ -9,20 +9,24 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from openai_middleware.adapters.django.checks import frontend_from_settings
-from openai_middleware.adapters.django.responses import amapped_response, mapped_response, openai_error_response
-from openai_middleware.adapters.django.views import openai_view
-from openai_middleware.drivers.wsgi import raw_path
+from openai_middleware.adapters.django.responses import (
+    amapped_response,
+    http_response,
+    is_asgi,
+    mapped_response,
+    openai_error_response,
+)
+from openai_middleware.drivers import AppRequest, Exchange, Response, keys_left_out, raw_path, request_headers
 from openai_middleware.errors import OpenAIError, RequestTooLargeError
-from openai_middleware.exchange import Exchange
 
-__all__ = ["OpenAIMiddleware", "openai_error_response", "openai_view"]
+__all__ = ["OpenAIMiddleware"]
 
 
 class OpenAIMiddleware:
     """Puts the OpenAI API in front of the views, and of the middlewares below it in `MIDDLEWARE`.
 
     Configured by the dictionary `OPENAI_MIDDLEWARE` in the settings: `endpoints`, `prefix` and the options of
-    `openai_middleware.frontend.Options`. A matched request has its `OpenAICall` as `request.openai_call`. An
+    `openai_middleware.options.Options`. A matched request has its `OpenAICall` as `request.openai_call`. An
     `OpenAIError` that a view raises becomes its envelope, on any path.
 
     Raises:
@@ -47,9 +51,13 @@ class OpenAIMiddleware:
             exchange = self._open(request)
             if exchange is None:
                 return self._get_response(request)
-            with _without_accept_encoding(request):
-                response = self._get_response(request)
-            needs_loop = response.streaming and _is_asgi(request)
+            app_request = _receive(exchange, request)
+            if exchange.handler is not None:
+                response = http_response(request, Response.of(exchange.handler.run(app_request.call)))
+            else:
+                with _seen_by_the_app(request, app_request):
+                    response = self._get_response(request)
+            needs_loop = response.streaming and is_asgi(request)
             mapped = async_to_sync(amapped_response) if needs_loop else mapped_response
             return mapped(exchange, request, response)
         except OpenAIError as error:
@@ -60,9 +68,13 @@ class OpenAIMiddleware:
             exchange = self._open(request)
             if exchange is None:
                 return await self._get_response(request)
-            with _without_accept_encoding(request):
-                response = await self._get_response(request)
-            mapped = amapped_response if _is_asgi(request) else sync_to_async(mapped_response)
+            app_request = _receive(exchange, request)
+            if exchange.handler is not None:
+                response = http_response(request, Response.of(await exchange.handler.arun(app_request.call)))
+            else:
+                with _seen_by_the_app(request, app_request):
+                    response = await self._get_response(request)
+            mapped = amapped_response if is_asgi(request) else sync_to_async(mapped_response)
             return await mapped(exchange, request, response)
         except OpenAIError as error:
             return openai_error_response(error)
@@ -73,48 +85,41 @@ class OpenAIMiddleware:
 
     def _open(self, request: HttpRequest) -> Exchange | None:
         meta = request.META
-        mount = meta["SCRIPT_NAME"]
         query = meta.get("QUERY_STRING", "")
-        exchange = self._frontend.open(
+        return self._frontend.open(
             request.method,
-            mount + request.path_info,
-            query.encode() if _is_asgi(request) else query.encode("latin-1"),
-            [
-                (b"content-type", meta.get("CONTENT_TYPE", "").encode("latin-1")),
-                (b"content-length", meta.get("CONTENT_LENGTH", "").encode("latin-1")),
-            ],
-            raw_path=request.scope.get("raw_path") if _is_asgi(request) else raw_path(meta),
-            root_path=mount,
+            meta["SCRIPT_NAME"] + request.path_info,
+            query.encode() if is_asgi(request) else query.encode("latin-1"),
+            request_headers(meta),
+            raw_path=request.scope.get("raw_path") if is_asgi(request) else raw_path(meta),
+            root_path=meta["SCRIPT_NAME"],
         )
-        if exchange is not None:
-            request.openai_call = exchange.receive(_body(exchange, request) if exchange.reads_body else None)
-        return exchange
 
 
-def _is_asgi(request: HttpRequest) -> bool:
-    # What Django can stream depends on the server, not on the mode that a middleware runs in.
-    return hasattr(request, "scope")
-
-
-def _body(exchange: Exchange, request: HttpRequest) -> bytes:
-    try:
-        body: bytes = request.body
-    except RequestDataTooBig as error:
-        message = "The request body is larger than DATA_UPLOAD_MAX_MEMORY_SIZE."
-        raise RequestTooLargeError(message, code="request_too_large") from error
-    exchange.check_size(len(body))
-    exchange.check_end(len(body))
-    return body
+def _receive(exchange: Exchange, request: HttpRequest) -> AppRequest:
+    reader = exchange.body_reader
+    body = None
+    if reader is not None:
+        try:
+            reader.feed(request.body)
+        except RequestDataTooBig as error:
+            message = "The request body is larger than DATA_UPLOAD_MAX_MEMORY_SIZE."
+            raise RequestTooLargeError(message, code="request_too_large") from error
+        body = reader.end()
+    return exchange.receive(body)
 
 
 @contextmanager
-def _without_accept_encoding(request: HttpRequest) -> Iterator[None]:
-    # Middlewares further out look at the same request again when they compress what leaves.
-    removed = request.META.pop("HTTP_ACCEPT_ENCODING", None)
+def _seen_by_the_app(request: HttpRequest, app_request: AppRequest) -> Iterator[None]:
+    """Make the request the app's. Middlewares further out look at the same one again when they handle what leaves."""
+    request.openai_call = app_request.call
+    below = app_request.path.removeprefix(request.META["SCRIPT_NAME"])
+    if below != request.path_info:
+        request.path_info, request.path = below, app_request.path
+    removed = {key: request.META.pop(key) for key in keys_left_out(request.META, app_request)}
     vars(request).pop("headers", None)  # Django keeps what it once read of META
     try:
         yield
     finally:
         vars(request).pop("headers", None)
-        if removed is not None:
-            request.META["HTTP_ACCEPT_ENCODING"] = removed
+        request.META.update(removed)

@@ -1,23 +1,57 @@
-"""Django's response objects, mapped."""
+"""Django's response objects, made and mapped."""
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.http.response import ResponseHeaders
 
-from openai_middleware.drivers.chunks import Answer, AsyncAnswer, amap_answer, map_answer
+from openai_middleware.drivers import (
+    AsyncMappedAnswer,
+    Exchange,
+    Header,
+    MappedAnswer,
+    Response,
+    aiterate,
+    amap_answer,
+    as_bytes,
+    as_text,
+    iterate,
+    map_answer,
+)
 from openai_middleware.errors import OpenAIError
-from openai_middleware.exchange import Exchange, Header
-from openai_middleware.iteration import aiterate, iterate
 
-__all__ = ["amapped_response", "mapped_response", "openai_error_response"]
+__all__ = ["amapped_response", "http_response", "is_asgi", "mapped_response", "openai_error_response"]
+
+
+def is_asgi(request: HttpRequest) -> bool:
+    """Whether an ASGI server runs Django: what it can stream depends on that, not on the mode of a middleware."""
+    return hasattr(request, "scope")
+
+
+def http_response(request: HttpRequest, response: Response) -> HttpResponseBase:
+    """A `Response` as Django's own."""
+    headers = dict(response.headers)
+    if response.events is None:
+        return HttpResponse(response.content, status=response.status_code, headers=headers)
+    events = aiterate(response.events) if is_asgi(request) else iterate(response.events)
+    return StreamingHttpResponse(events, status=response.status_code, headers=headers)
+
+
+def openai_error_response(error: OpenAIError) -> HttpResponse:
+    """An `OpenAIError` as its envelope."""
+    response = Response.of_error(error)
+    return HttpResponse(response.content, status=response.status_code, headers=dict(response.headers))
 
 
 def mapped_response(exchange: Exchange, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """The response of the views as the client is to get it, for WSGI servers."""
     chunks = iterate(response.streaming_content) if response.streaming else [response.content]
     _keep_uncompressed(request, response)
-    return _changed(response, map_answer(exchange, response.status_code, _headers(response), chunks))
+    try:
+        return _changed(response, map_answer(exchange, response.status_code, _headers(response), chunks))
+    except Exception:
+        response.close()
+        raise
 
 
 async def amapped_response(exchange: Exchange, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
@@ -26,13 +60,11 @@ async def amapped_response(exchange: Exchange, request: HttpRequest, response: H
         return mapped_response(exchange, request, response)
     chunks = aiterate(response.streaming_content)
     _keep_uncompressed(request, response)
-    return _changed(response, await amap_answer(exchange, response.status_code, _headers(response), chunks))
-
-
-def openai_error_response(error: OpenAIError) -> HttpResponse:
-    """An `OpenAIError` as its envelope."""
-    status, headers, body = error.response()
-    return HttpResponse(body, status=status, headers={k.decode("latin-1"): v.decode("latin-1") for k, v in headers})
+    try:
+        return _changed(response, await amap_answer(exchange, response.status_code, _headers(response), chunks))
+    except Exception:
+        response.close()
+        raise
 
 
 def _keep_uncompressed(request: HttpRequest, response: HttpResponseBase) -> None:
@@ -42,15 +74,14 @@ def _keep_uncompressed(request: HttpRequest, response: HttpResponseBase) -> None
 
 
 def _headers(response: HttpResponseBase) -> list[Header]:
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
+    return as_bytes(response.items())
 
 
-def _changed(response: HttpResponseBase, answer: Answer | AsyncAnswer | None) -> HttpResponseBase:
+def _changed(response: HttpResponseBase, answer: MappedAnswer | AsyncMappedAnswer | None) -> HttpResponseBase:
     if answer is None:
         return response
     if answer.headers is not None:
-        decoded = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
-        response.headers = ResponseHeaders(decoded)
+        response.headers = ResponseHeaders(dict(as_text(answer.headers)))
     chunks: Any = answer.chunks
     if response.streaming:
         response.streaming_content = chunks

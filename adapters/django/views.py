@@ -4,12 +4,10 @@ from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponseBase
 
-from openai_middleware.handlers.handler import Handler
-from openai_middleware.handlers.response import Response
-from openai_middleware.iteration import aiterate, iterate
-from openai_middleware.request.call import OpenAICall
+from openai_middleware.adapters.django.responses import http_response
+from openai_middleware.drivers import CALL_KEY, Handler, OpenAICall, Response, call_in
 
 __all__ = ["openai_view"]
 
@@ -27,29 +25,15 @@ def openai_view(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def view(request: HttpRequest, *_: Any, **__: Any) -> HttpResponseBase:
-        return _http_response(request, handler.run(_call(request), request))
+        return http_response(request, Response.of(handler.run(_call(request), request)))
 
     @wraps(function)
     async def async_view(request: HttpRequest, *_: Any, **__: Any) -> HttpResponseBase:
-        return _http_response(request, await handler.arun(_call(request), request))
+        return http_response(request, Response.of(await handler.arun(_call(request), request)))
 
     return async_view if handler.is_async else view
 
 
 def _call(request: HttpRequest) -> OpenAICall:
-    call = getattr(request, "openai_call", None)
-    if isinstance(call, OpenAICall):
-        return call
-    raise RuntimeError(
-        f"No OpenAI call in {request.method} {request.path}: either openai_middleware.adapters.django.OpenAIMiddleware "
-        "is not in MIDDLEWARE, or none of its endpoints matches this path (is the prefix the same as in the URL?)."
-    )
-
-
-def _http_response(request: HttpRequest, result: Any) -> HttpResponseBase:
-    response = Response.of(result)
-    headers = dict(response.headers)
-    if response.events is None:
-        return HttpResponse(response.content, status=response.status_code, headers=headers)
-    events = aiterate(response.events) if hasattr(request, "scope") else iterate(response.events)
-    return StreamingHttpResponse(events, status=response.status_code, headers=headers)
+    remedy = "openai_middleware.adapters.django.OpenAIMiddleware is not in MIDDLEWARE"
+    return call_in({CALL_KEY: getattr(request, "openai_call", None)}, f"{request.method} {request.path}", remedy)

@@ -19,8 +19,10 @@ import openai
 from openai_middleware import OpenAICall, OpenAIEndpoint
 from openai_middleware.drivers.chunks import map_answer
 from openai_middleware.errors import NotFoundError, OpenAIError
-from openai_middleware.exchange import Exchange, Header
-from openai_middleware.frontend import Frontend, Options
+from openai_middleware.exchange import Exchange
+from openai_middleware.headers import Header
+from openai_middleware.frontend import Frontend
+from openai_middleware.options import Options
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ async def main() -> None:
     assert answer.status_code == 422
     assert answer.json()["error"] == {
         "message": "The server's answer lacks the mandatory field 'has_more'.",
-        "type": "invalid_request_error",
+        "type": "server_error",
         "param": "has_more",
         "code": "invalid_response",
     }

@@ -2,13 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import Raw
 
-from openai_middleware.body_mapping import BodyMapping, MissingFieldError, ResponseMapping, fields_of, value_of
+from openai_middleware.answer.response_mapping import ExtraFields, MissingFieldError, ResponseMapping
 from openai_middleware.contract import Stream
+from openai_middleware.mapping.json_codec import fields_of, value_of
+from openai_middleware.mapping.rule import BodyMapping
+
+Mapped = tuple[bytes, int, str | None]
+
+# The events after which a Response is final, and the one that announces it.
+_FINAL: Final = frozenset(("response.completed", "response.incomplete", "response.failed"))
+_ANNOUNCING: Final = "response.created"
 
 
 class EventMapping(Protocol):
@@ -19,14 +27,18 @@ class EventMapping(Protocol):
         ends_with_done: Whether the stream ends with `data: [DONE]`.
         is_numbered: Whether events carry a `sequence_number`.
         maps_errors: Whether error frames are mapped too. Otherwise they pass.
+        begins: The type of the event whose `response` is the answer so far, or None.
+        ends: The types of events after which the client waits for nothing.
     """
 
     is_json: bool
     ends_with_done: bool
     is_numbered: bool
     maps_errors: bool
+    begins: str | None
+    ends: frozenset[str | None]
 
-    def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
+    def apply(self, data: bytes, sequence_number: int) -> Mapped:
         """Map the data of one event.
 
         Args:
@@ -34,24 +46,34 @@ class EventMapping(Protocol):
             sequence_number: The number that this event gets if it has none.
 
         Returns:
-            The data to send, the very same object where nothing has to change, and the number of the next event.
+            The data to send, the very same object where nothing has to change; the number of the next event; and the
+            type of this one, where the contract has it.
+
+        Raises:
+            msgspec.DecodeError, UnicodeDecodeError, RecursionError: The data is not taken as JSON (`UNDECODABLE`).
         """
 
 
-class PassingEvents:
-    """Leaves the data of events as it is."""
+class _Plain:
+    """What most streams have in common."""
 
     is_json = False
     ends_with_done = False
     is_numbered = False
     maps_errors = False
+    begins: str | None = None
+    ends: frozenset[str | None] = frozenset()
 
-    def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
+
+class PassingEvents(_Plain):
+    """Leaves the data of events as it is."""
+
+    def apply(self, data: bytes, sequence_number: int) -> Mapped:
         """See `EventMapping.apply`."""
-        return data, sequence_number
+        return data, sequence_number, None
 
 
-class RuleEvents:
+class RuleEvents(_Plain):
     """Maps the data of every event by rules. Error frames pass; a mandatory field has no meaning in events.
 
     Args:
@@ -63,57 +85,70 @@ class RuleEvents:
         self._mapping = ResponseMapping([replace(rule, mandatory=False) for rule in rules])
         self.maps_errors = any(rule.source_path in ("error", "$.error") for rule in rules)
         self.is_json = stream is not None
-        self.ends_with_done = stream is not None and _ends_with_done(stream)
-        self.is_numbered = stream is not None and _is_numbered(stream)
+        self.ends_with_done = stream is not None and not stream.is_typed
+        self.is_numbered = stream is not None and stream.is_numbered
 
-    def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
+    def apply(self, data: bytes, sequence_number: int) -> Mapped:
         """See `EventMapping.apply`."""
         if not self.maps_errors and _is_error_frame(fields_of(data)):
-            return data, sequence_number
+            return data, sequence_number, None
         mapped = self._mapping.apply(data)
         if not self.is_numbered:
-            return mapped, sequence_number
+            return mapped, sequence_number, None
         fields = fields_of(mapped)
         own_number = _number(fields.get("sequence_number"))
         if own_number is not None:
-            return mapped, own_number + 1
+            return mapped, own_number + 1, None
         fields["sequence_number"] = Raw(b"%d" % sequence_number)
-        return msgspec.json.encode(fields), sequence_number + 1
+        return msgspec.json.encode(fields), sequence_number + 1, None
 
 
-class ContractEvents:
-    """Filters the data of every event to the fields that the contract has for its type; unknown types pass.
+class ContractEvents(_Plain):
+    """Filters the data of every event to the fields that the contract has for its type.
+
+    Unknown types pass, and so does data with none of the fields: it is an extension of the app's own.
 
     Args:
         stream: The stream's events.
         answer_rules: The output rules of the JSON answer, for events that hold a whole answer.
         nullable: Mandatory fields of that answer that are filled with null where they are absent.
+        extra_fields: Whether other top-level fields are left out (`"drop"`) or stay (`"keep"`).
     """
 
     is_json = True
-    maps_errors = False
 
-    def __init__(self, stream: Stream, answer_rules: Sequence[BodyMapping], nullable: Sequence[str]) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        answer_rules: Sequence[BodyMapping],
+        nullable: Sequence[str],
+        extra_fields: ExtraFields = "drop",
+    ) -> None:
         # An event may hold an answer that is not complete yet: only what can be null is filled in.
         rules = [replace(rule, mandatory=rule.destination_path in nullable) for rule in answer_rules]
-        self._answer = ResponseMapping(rules, nullable)
+        self._answer = ResponseMapping(rules, nullable, extra_fields=extra_fields)
+        self._drops = extra_fields == "drop"
         # Errors have several forms, and some clients need just the fields that the contract does not have.
         events = {kind: event for kind, event in stream.events.items() if kind != "error"}
         self._fields = {kind: frozenset(event.fields) for kind, event in events.items()}
         self._nested = {kind: event.nested.keys() if rules else () for kind, event in events.items()}
-        self.ends_with_done = _ends_with_done(stream)
-        self.is_numbered = _is_numbered(stream)
+        # Streams of typed events end with an event that says so.
+        self.ends_with_done = not stream.is_typed
+        self.is_numbered = stream.is_numbered
+        if _ANNOUNCING in events:
+            self.begins = _ANNOUNCING
+            self.ends = _FINAL & events.keys()
 
-    def apply(self, data: bytes, sequence_number: int) -> tuple[bytes, int]:
+    def apply(self, data: bytes, sequence_number: int) -> Mapped:
         """See `EventMapping.apply`."""
         fields = fields_of(data)
         own_number = _number(fields.get("sequence_number")) if self.is_numbered else None
         following = sequence_number if own_number is None else own_number + 1
         kind = "" if self.ends_with_done else _text(fields.get("type"))
         known = self._fields.get(kind)
-        if known is None or (self.ends_with_done and _is_error_frame(fields)):
-            return data, following
-        is_changed = not fields.keys() <= known
+        if known is None or known.isdisjoint(fields) or (self.ends_with_done and _is_error_frame(fields)):
+            return data, following, None
+        is_changed = self._drops and not fields.keys() <= known
         if is_changed:
             fields = {field: value for field, value in fields.items() if field in known}
         nested = self._nested[kind]
@@ -127,22 +162,13 @@ class ContractEvents:
             fields["sequence_number"] = Raw(b"%d" % sequence_number)
             following += 1
             is_changed = True
-        return msgspec.json.encode(fields) if is_changed else data, following
+        return msgspec.json.encode(fields) if is_changed else data, following, kind
 
     def _mapped_answer(self, answer: bytes) -> bytes:
         try:
             return self._answer.apply(answer)
         except MissingFieldError:  # it is no object
             return answer
-
-
-def _ends_with_done(stream: Stream) -> bool:
-    # Streams of chunks end with a marker; streams of typed events end with an event that says so.
-    return "" in stream.events
-
-
-def _is_numbered(stream: Stream) -> bool:
-    return all("sequence_number" in event.fields for event in stream.events.values())
 
 
 def _is_error_frame(fields: Mapping[str, Raw]) -> bool:

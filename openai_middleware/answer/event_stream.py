@@ -5,14 +5,17 @@ which drop a last event that has no blank line after it, and fail on an event wh
 """
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Final
 
 import msgspec
 
+from openai_middleware.answer.answer import told_to_client
 from openai_middleware.answer.event_mapping import EventMapping
-from openai_middleware.body_mapping import UNDECODABLE
-from openai_middleware.errors import InternalServerError, OpenAIError
+from openai_middleware.errors import OpenAIError
+from openai_middleware.headers import AGAINST_BUFFERING, OF_WHOLE_BODY, Header
+from openai_middleware.mapping.json_codec import UNDECODABLE, fields_of, value_of
 
 # The end of an event: the end of a line and an empty line. A carriage return after CR LF is the first half of another
 # CR LF until the next byte tells otherwise; one after a lone CR, or a lone LF, is a whole line end, so that the event
@@ -27,27 +30,52 @@ _PLAIN_EVENT: Final = re.compile(rb"(?:event: (?!error\n)[^\r\n]+\n)?data: (\{[^
 
 
 class EventStream:
-    """One stream of Server-Sent Events on its way to the client.
+    """One stream of Server-Sent Events on its way to the client. See `Answer`.
 
     Every split of the input gives the same output. An event leaves when its last byte has come, as its original bytes
     where nothing has to change.
+
+    Args:
+        mapping: What becomes of the events' data.
+        headers: The app's headers.
     """
 
-    __slots__ = ("_buffer", "_has_id", "_is_done", "_is_first", "_mapping", "_searched", "_sequence_number")
+    __slots__ = (
+        "_announced",
+        "_buffer",
+        "_has_id",
+        "_is_first",
+        "_mapping",
+        "_searched",
+        "_sequence_number",
+        "has_started",
+        "headers",
+        "is_complete",
+    )
 
-    def __init__(self, mapping: EventMapping) -> None:
+    is_stream = True
+    is_changed = True
+
+    def __init__(self, mapping: EventMapping, headers: Sequence[Header] = ()) -> None:
+        present = {name.lower() for name, _ in headers}
+        own = [header for header in headers if header[0].lower() not in OF_WHOLE_BODY]
+        self.headers: Sequence[Header] = own + [header for header in AGAINST_BUFFERING if header[0] not in present]
+        self.has_started = False
+        self.is_complete = False
         self._mapping = mapping
         self._buffer = bytearray()
         self._searched = 0
         self._sequence_number = 0
         self._is_first = True
-        self._is_done = False
         self._has_id = False
+        # The event that announced the answer: a stream that fails has to end it.
+        self._announced = b""
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take some bytes of the app and return those to send: of every event that ended here."""
+        """See `Answer.feed`: every event that ended here leaves."""
         buffer = self._buffer
         if not buffer and (plain := _PLAIN_EVENT.fullmatch(chunk)) is not None:
+            self.has_started = True
             return self._plain_event(chunk, plain)
         buffer += chunk
         events = []
@@ -58,65 +86,41 @@ class EventStream:
             start = self._searched = end
         del buffer[:start]
         self._searched = max(0, len(buffer) - _LONGEST_UNFINISHED_END)
-        return b"".join(events)
+        return self._leaving(b"".join(events))
 
     def finish(self) -> bytes:
-        """The app's answer ended well: return what is still to be sent."""
+        """See `Answer.finish`: a last event without its blank line, and the end marker that the app left out."""
         rest, self._buffer = bytes(self._buffer), bytearray()
         event = self._event(_ended(rest)) if rest else b""
-        if self._mapping.ends_with_done and not self._is_done:
-            self._is_done = True
+        if self._mapping.ends_with_done and not self.is_complete:
             event += b"data: [DONE]\n\n"
-        return event
+        self.is_complete = True
+        return self._leaving(event)
 
     def fail(self, error: BaseException) -> bytes:
-        """The app failed: return the frame on which the SDKs raise. Half an event that has come is discarded.
-
-        Args:
-            error: Where it is an `OpenAIError`, the client learns what it says; of any other, nothing.
-        """
+        """See `Answer.fail`: the frames on which the SDKs raise. Half an event that has come is discarded."""
         self._buffer.clear()
-        if self._is_done:
+        if self.is_complete or not self.has_started:
             return b""
-        if not isinstance(error, OpenAIError):
-            error = InternalServerError("The server failed while it was sending this answer.")
-        if self._mapping.is_numbered:
-            frame = {"type": "error", "sequence_number": self._sequence_number, "error": error.detail}
-            return b"event: error\ndata: " + msgspec.json.encode(frame) + b"\n\n"
-        return b"data: " + error.body() + b"\n\n"
+        self.is_complete = True
+        told = told_to_client(error)
+        if not self._mapping.is_numbered:
+            return b"data: " + told.body() + b"\n\n"
+        number = self._sequence_number
+        frames = _named_event({"type": "error", "sequence_number": number, "error": told.detail})
+        announced = fields_of(self._announced).get("response") if self._announced else None
+        answer = value_of(announced) if announced is not None else None
+        if isinstance(answer, dict):
+            # Clients that skip `error` wait for an event that ends the answer; in this order every SDK raises once.
+            failure = {"code": _failure_code(told), "message": told.message}
+            answer |= {"status": "failed", "error": failure}
+            frames += _named_event({"type": "response.failed", "sequence_number": number + 1, "response": answer})
+        return frames
 
-    def mapped(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """A whole stream, for a driver that iterates: what is to be sent of it, piece by piece.
-
-        An exception of the app is raised again; where something was sent already, after the frame that tells of it.
-        """
-        has_started = False
-        try:
-            for chunk in chunks:
-                if ready := self.feed(chunk):
-                    has_started = True
-                    yield ready
-            if rest := self.finish():
-                yield rest
-        except Exception as error:
-            if has_started:
-                yield self.fail(error)
-            raise
-
-    async def amapped(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-        """The same as `mapped`, for an async stream."""
-        has_started = False
-        try:
-            async for chunk in chunks:
-                if ready := self.feed(chunk):
-                    has_started = True
-                    yield ready
-            if rest := self.finish():
-                yield rest
-        except Exception as error:
-            if has_started:
-                yield self.fail(error)
-            raise
+    def _leaving(self, ready: bytes) -> bytes:
+        if ready:
+            self.has_started = True
+        return ready
 
     def _event(self, block: bytes) -> bytes:
         """Map one event, given with the empty line that ends it. Empty lines before it are dropped."""
@@ -141,7 +145,7 @@ class EventStream:
             if identifier is not None:
                 self._has_id = bool(identifier)
         if payload.startswith(_DONE):
-            self._is_done = True
+            self.is_complete = True
             return block
         if not self._mapping.maps_errors and any(_field(line, b"event") == b"error" for line in lines):
             return block
@@ -155,11 +159,30 @@ class EventStream:
         return block if mapped is payload else block[: found.start(1)] + mapped + b"\n\n"
 
     def _mapped(self, payload: bytes) -> bytes:
+        mapping = self._mapping
         try:
-            mapped, self._sequence_number = self._mapping.apply(payload, self._sequence_number)
+            mapped, self._sequence_number, kind = mapping.apply(payload, self._sequence_number)
         except UNDECODABLE:
             return payload
+        if kind in mapping.ends:
+            self.is_complete, self._announced = True, b""
+        elif kind is not None and kind == mapping.begins:
+            self._announced = mapped
         return mapped
+
+
+def _failure_code(error: OpenAIError) -> str:
+    # Of the codes that a Response's `error` may have: the first is worth another try to clients, the second is not.
+    if error.code is not None:
+        return error.code
+    if error.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        return "rate_limit_exceeded"
+    return "invalid_prompt" if error.status_code < 500 else "server_error"
+
+
+def _named_event(event: dict[str, Any]) -> bytes:
+    name: str = event["type"]
+    return b"event: " + name.encode() + b"\ndata: " + msgspec.json.encode(event) + b"\n\n"
 
 
 def _field(line: bytes, name: bytes) -> bytes | None:

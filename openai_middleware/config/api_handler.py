@@ -1,34 +1,30 @@
-"""The configuration: which endpoints there are, what is allowed, and how bodies are mapped.
+"""The configuration of all endpoints.
 
 Names, signatures and dictionaries are those of MLRun's API handler, so that a configuration written for it works here.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Iterable, Mapping
 from http import HTTPMethod
-from typing import Any, cast
 
-from pydantic import ValidatorFunctionWrapHandler, field_validator
+from pydantic import Field, TypeAdapter, ValidationInfo, field_validator
 
+from openai_middleware.config.body_mappings import BodyMappings
 from openai_middleware.config.checks import endpoint_mistakes
-from openai_middleware.config.endpoint import (
-    APIHandlerAction,
-    BodyMappings,
-    Configuration,
-    EndpointConfig,
-    endpoint_key,
-    with_leading_slash,
-)
+from openai_middleware.config.configuration import Configuration, configuration, plain
+from openai_middleware.config.contract_option import contract_of
+from openai_middleware.config.endpoint import APIHandlerAction, EndpointConfig, endpoint_key, with_leading_slash
 from openai_middleware.config.openai_endpoints import openai_endpoints
-from openai_middleware.contract import OpenAIEndpoint, shipped
-from openai_middleware.errors import ConfigurationMistake, raise_mistakes
-from openai_middleware.validation import collected, configuration_errors
-
-__all__ = ["APIHandlerAction", "APIHandlerConfig", "BodyMappings", "EndpointConfig"]
+from openai_middleware.contract import Contract, OpenAIEndpoint
+from openai_middleware.mistakes import Mistakes
 
 logger = logging.getLogger("openai_middleware")
 
+_endpoint_of = TypeAdapter(EndpointConfig).validate_python
 
+
+@configuration
 class APIHandlerConfig(Configuration):
     """All endpoints.
 
@@ -41,43 +37,30 @@ class APIHandlerConfig(Configuration):
         ConfigurationError: With every mistake in these values.
     """
 
-    enabled: bool
-    endpoints: dict[str, EndpointConfig]
-    include_url_info: bool
+    enabled: bool = True
+    endpoints: dict[str, EndpointConfig] = Field(default=None, validate_default=True)
+    include_url_info: bool = False
 
-    def __init__(
-        self,
-        /,
-        enabled: bool = True,
-        endpoints: Mapping[str, EndpointConfig | Mapping[str, Any]] | None = None,
-        include_url_info: bool = False,
-        **unknown: Any,
-    ) -> None:
-        super().__init__(
-            enabled=enabled,
-            endpoints={} if endpoints is None else endpoints,
-            include_url_info=include_url_info,
-            **unknown,
-        )
-
-    @field_validator("endpoints", mode="wrap")
+    @field_validator("endpoints", mode="before")
     @classmethod
-    def _keyed_by_method_and_path(
-        cls, endpoints: object, validate: ValidatorFunctionWrapHandler
-    ) -> dict[str, EndpointConfig]:
+    def _keyed_by_method_and_path(cls, endpoints: object, info: ValidationInfo) -> object:
+        if endpoints is None:
+            return {}
         if not isinstance(endpoints, Mapping):
-            return cast(dict[str, EndpointConfig], validate(endpoints))
+            return endpoints
         valid: dict[str, EndpointConfig] = {}
-        mistakes: list[ConfigurationMistake] = []
-        for item in endpoints.items():
-            with collected(mistakes), configuration_errors():
-                [(key, endpoint)] = validate(dict([item])).items()
-                mistakes.extend(_key_mistakes(key, endpoint))
+        mistakes = Mistakes()
+        for key, value in endpoints.items():
+            inside = Mistakes()
+            with inside:
+                endpoint = _endpoint_of(plain(value))
+                _check_key(key, endpoint, mistakes)
                 _put(valid, endpoint)
+            mistakes.extend(mistake.inside(key) for mistake in inside)
         if mistakes:
             # Without any, these are left for the middleware to find. All that is wrong is reported together.
-            mistakes.extend(endpoint_mistakes(valid.values(), shipped()))
-        raise_mistakes(mistakes)
+            mistakes.extend(endpoint_mistakes(valid.values(), (info.context or {}).get("contract")))
+        mistakes.report()
         return valid
 
     def add_endpoint_handler(
@@ -98,8 +81,8 @@ class APIHandlerConfig(Configuration):
         self.add_endpoint_config(
             EndpointConfig(
                 path,
-                http_method,
-                action,
+                http_method,  # type: ignore[arg-type]
+                action,  # type: ignore[arg-type]
                 description,
                 input_body_mappings,
                 output_body_mappings,
@@ -128,18 +111,23 @@ class APIHandlerConfig(Configuration):
         self.endpoints.pop(endpoint_key(http_method, path), None)
 
     def set_openai_frontend(
-        self, endpoints: Iterable[OpenAIEndpoint | str] | None = None, prefix: str | Iterable[str] | None = None
+        self,
+        endpoints: Iterable[OpenAIEndpoint | str] | None = None,
+        prefix: str | Iterable[str] | None = None,
+        contract: str | os.PathLike[str] | Contract | None = None,
     ) -> None:
         """Add the endpoints of the OpenAI API to those that are there.
 
         Args:
             endpoints: The groups of operations; None is every supported group, an empty list none.
             prefix: What the paths start with, such as `/v1`, or several of them; placeholders are allowed.
+            contract: The contract that the middleware uses too, where it is not the shipped one.
 
         Raises:
-            ConfigurationError: An unknown group, or a prefix that does not start with a slash or ends with one.
+            ConfigurationError: No contract, an unknown group, or a prefix that does not start with a slash or ends with
+                one.
         """
-        for endpoint in openai_endpoints(endpoints, prefix, shipped()):
+        for endpoint in openai_endpoints(endpoints, prefix, contract_of(contract)):
             self.add_endpoint_config(endpoint)
 
 
@@ -150,9 +138,9 @@ def _put(endpoints: dict[str, EndpointConfig], endpoint: EndpointConfig) -> None
     endpoints[key] = endpoint
 
 
-def _key_mistakes(key: str, endpoint: EndpointConfig) -> Iterator[ConfigurationMistake]:
+def _check_key(key: str, endpoint: EndpointConfig, mistakes: Mistakes) -> None:
     method, _, path = key.partition(":")
     if f"{method.upper()}:{with_leading_slash(path)}" != endpoint.get_endpoint_key():
         message = f"The endpoint under this key is {endpoint.get_endpoint_key()}."
         hint = "The key is 'METHOD:path', with the endpoint's own http_method and path."
-        yield ConfigurationMistake("endpoint_key_mismatch", message, key, hint, key)
+        mistakes.add("endpoint_key_mismatch", message, key, hint, key)

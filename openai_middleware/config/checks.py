@@ -1,11 +1,11 @@
 """Mistakes that show only when all endpoints of a configuration are seen together."""
 
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 
+from openai_middleware.config.contract_option import operation_mistakes
 from openai_middleware.config.endpoint import EndpointConfig
 from openai_middleware.contract import Contract
-from openai_middleware.errors import ConfigurationMistake
+from openai_middleware.mistakes import ConfigurationMistake
 from openai_middleware.request.path_template import PathTemplate, placeholder_names
 from openai_middleware.request.route_table import wildcard_prefix
 
@@ -16,13 +16,14 @@ def configuration_mistakes(endpoints: Iterable[EndpointConfig], contract: Contra
         yield mistake.inside("endpoints")
 
 
-def endpoint_mistakes(endpoints: Iterable[EndpointConfig], contract: Contract) -> Iterator[ConfigurationMistake]:
-    """The same mistakes, each placed by the key of its endpoint."""
+def endpoint_mistakes(endpoints: Iterable[EndpointConfig], contract: Contract | None) -> Iterator[ConfigurationMistake]:
+    """The same mistakes, each placed by the key of its endpoint. Without a contract, operations are left unchecked."""
     endpoints = list(endpoints)
     templates = [endpoint for endpoint in endpoints if placeholder_names(endpoint.path)]
     yield from _overlapping_templates(templates)
     yield from _parameter_conflicts(templates, [e for e in endpoints if e.path.endswith("*")])
-    yield from _unknown_operations(endpoints, contract)
+    if contract is not None:
+        yield from _unknown_operations(endpoints, contract)
 
 
 def app_mistakes(app: object) -> Iterator[ConfigurationMistake]:
@@ -72,11 +73,3 @@ def _unknown_operations(endpoints: Iterable[EndpointConfig], contract: Contract)
     for endpoint in endpoints:
         if endpoint.operation is not None:
             yield from operation_mistakes(endpoint.operation, contract, f"{endpoint.get_endpoint_key()}.operation")
-
-
-def operation_mistakes(operation: str, contract: Contract, where: str = "") -> Iterator[ConfigurationMistake]:
-    """Find out whether the contract has an operation of this name."""
-    if contract.operation(operation) is None:
-        nearest = get_close_matches(operation, contract.operation_names(), n=1)
-        hint = f"Did you mean '{nearest[0]}'?" if nearest else "Use the SDK's name, such as 'chat.completions.create'."
-        yield ConfigurationMistake("operation_unknown", "The OpenAI API has no such operation.", operation, hint, where)

@@ -1,15 +1,16 @@
 """The endpoints of the OpenAI API, made from the contract."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from http import HTTPMethod
 from itertools import product
 from typing import Any, cast
 
-from openai_middleware.body_mapping import BodyMapping
-from openai_middleware.config.endpoint import BodyMappings, EndpointConfig
+from openai_middleware.config.body_mappings import BodyMappings
+from openai_middleware.config.endpoint import EndpointConfig
 from openai_middleware.contract import Contract, OpenAIEndpoint, Operation
-from openai_middleware.errors import ConfigurationError, ConfigurationMistake, raise_mistakes
+from openai_middleware.mapping.rule import BodyMapping
+from openai_middleware.mistakes import ConfigurationError, ConfigurationMistake, Mistakes, report_mistakes
 from openai_middleware.request.path_template import path_mistakes
-from openai_middleware.validation import collected
 
 
 def openai_endpoints(
@@ -20,18 +21,18 @@ def openai_endpoints(
     Raises:
         ConfigurationError: An unknown group, or a prefix that cannot be one.
     """
-    mistakes: list[ConfigurationMistake] = []
+    mistakes = Mistakes()
     prefixes: list[str] = []
     operations: list[Operation] = []
     endpoints: list[EndpointConfig] = []
-    with collected(mistakes):
+    with mistakes:
         prefixes = _known_prefixes(prefix)
-    with collected(mistakes):
+    with mistakes:
         operations = [one for group in _known_groups(groups, contract) for one in contract.operations(group)]
     for item, operation in product(prefixes, operations):
-        with collected(mistakes):
+        with mistakes:
             endpoints.append(_openai_endpoint(operation, item))
-    raise_mistakes(mistakes)
+    mistakes.report()
     return endpoints
 
 
@@ -44,7 +45,7 @@ def _known_groups(groups: Iterable[OpenAIEndpoint | str] | None, contract: Contr
         mistake = ConfigurationMistake("endpoints_type", "The groups are an iterable.", groups, hint, "endpoints")
         raise ConfigurationError(mistake)
     named = list(groups)
-    raise_mistakes(
+    report_mistakes(
         ConfigurationMistake("endpoints_unknown", "There is no such group.", group, choices, "endpoints")
         for group in named
         if group not in contract.groups
@@ -57,7 +58,7 @@ def _known_prefixes(prefix: object) -> list[str]:
         return [""]
     is_one = isinstance(prefix, str | bytes) or not isinstance(prefix, Iterable)
     prefixes: list[Any] = [prefix] if is_one else list(cast(Iterable[Any], prefix))
-    raise_mistakes(mistake for item in prefixes for mistake in _prefix_mistakes(item))
+    report_mistakes(mistake for item in prefixes for mistake in _prefix_mistakes(item))
     return list(dict.fromkeys(prefixes))
 
 
@@ -82,7 +83,7 @@ def _openai_endpoint(operation: Operation, prefix: str) -> EndpointConfig:
     mandatory = {field: is_mandatory for field, (is_mandatory, _) in operation.fields.items()}
     return EndpointConfig(
         path=prefix + operation.path,
-        http_method=operation.method,
+        http_method=HTTPMethod(operation.method),
         input_body_mappings=_same_names(operation.body) if operation.request == "json" else None,
         output_body_mappings=_same_names(mandatory),
         operation=operation.name,
@@ -94,4 +95,4 @@ def _same_names(mandatory: Mapping[str, bool]) -> BodyMappings | None:
         return None
     # Built without validation: a frontend of all groups has thousands of these rules.
     rules = [BodyMapping(f"$.{name}", name, is_mandatory) for name, is_mandatory in mandatory.items()]
-    return BodyMappings.model_construct(rules=rules)
+    return BodyMappings.of(rules)

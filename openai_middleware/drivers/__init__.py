@@ -1,1 +1,61 @@
-"""The server interfaces: what moves bytes between a server, an exchange and an app."""
+"""The drivers, and all that an adapter for a framework needs, in one import.
+
+ASGIDriver, WSGIDriver     an app served through a `Frontend`; the middlewares are made of them
+Frontend, Options          the options, compiled; `Frontend.open` opens the `Exchange` of a request
+CALL_KEY, call_in          where a call travels, and how it is found there
+Handler, Response          a view made of a function, and what the function's result amounts to
+map_answer, amap_answer    an answer whose body is iterated, for frameworks that hand over response objects
+iterate, aiterate          an async iterator in sync code, and the reverse
+request_headers, keys_left_out, raw_path    a WSGI environ, read and cleaned
+as_text, as_bytes          headers as text and as bytes
+"""
+
+from openai_middleware.drivers.asgi import ASGIDriver
+from openai_middleware.drivers.chunks import AsyncMappedAnswer, MappedAnswer, amap_answer, map_answer
+from openai_middleware.drivers.environ import keys_left_out, raw_path, request_headers
+from openai_middleware.drivers.wsgi import WSGIDriver
+from openai_middleware.exchange import Exchange
+from openai_middleware.frontend import Frontend
+from openai_middleware.handlers.handler import Handler
+from openai_middleware.handlers.response import Response
+from openai_middleware.headers import Header, as_bytes, as_text
+from openai_middleware.interfaces import ASGIApp, Environ, Message, Receive, Scope, Send, StartResponse, WSGIApp
+from openai_middleware.iteration import aclose, aiterate, close, iterate
+from openai_middleware.options import Options
+from openai_middleware.request.call import CALL_KEY, AppRequest, OpenAICall, call_in
+
+__all__ = [
+    "CALL_KEY",
+    "ASGIApp",
+    "ASGIDriver",
+    "AppRequest",
+    "AsyncMappedAnswer",
+    "Environ",
+    "Exchange",
+    "Frontend",
+    "Handler",
+    "Header",
+    "MappedAnswer",
+    "Message",
+    "OpenAICall",
+    "Options",
+    "Receive",
+    "Response",
+    "Scope",
+    "Send",
+    "StartResponse",
+    "WSGIApp",
+    "WSGIDriver",
+    "aclose",
+    "aiterate",
+    "amap_answer",
+    "as_bytes",
+    "as_text",
+    "call_in",
+    "close",
+    "iterate",
+    "keys_left_out",
+    "map_answer",
+    "raw_path",
+    "request_headers",
+]

@@ -1,51 +1,40 @@
 """The ASGI driver: moves messages between server, exchange and app."""
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+import sys
+from collections import deque
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Unpack
+from typing import Unpack
 
-from openai_middleware.answer.event_stream import EventStream
+from openai_middleware.answer.answer import Answer
 from openai_middleware.config.checks import app_mistakes
 from openai_middleware.contract import OpenAIEndpoint
-from openai_middleware.errors import OpenAIError, raise_mistakes
-from openai_middleware.exchange import Exchange, Handling
-from openai_middleware.frontend import Frontend, Options
+from openai_middleware.errors import OpenAIError
+from openai_middleware.exchange import Exchange
+from openai_middleware.frontend import Frontend
+from openai_middleware.handlers.asgi_app import answer_call
+from openai_middleware.interfaces import ASGIApp, Message, Receive, Scope, Send, error_messages, send_error
+from openai_middleware.mistakes import report_mistakes
+from openai_middleware.options import Options
+from openai_middleware.request.body import BodyReader
 from openai_middleware.request.call import CALL_KEY
 
-# Starlette's spelling of the ASGI types: asgiref's TypedDicts do not type-check against `app.add_middleware`.
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-
-class OpenAIMiddleware:
-    """Puts the OpenAI API in front of an ASGI app.
-
-    Requests that match an operation reach the app with an `OpenAICall` under `"openai_middleware.call"` in the scope,
-    and the app's successful JSON answers leave as the official SDKs expect them. All else passes untouched.
+class ASGIDriver:
+    """Serves an ASGI app through a frontend.
 
     Args:
         app: The ASGI app (ASGI 3.0).
-        endpoints: The groups of operations to serve; None is every supported group, an empty list none.
-        prefix: What the paths start with, such as `/v1`, or several of them; placeholders are allowed.
-        options: See `openai_middleware.frontend.Options`.
+        frontend: What opens exchanges.
 
     Raises:
-        ConfigurationError: With every mistake in the arguments.
+        ConfigurationError: The app cannot be called.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        endpoints: Iterable[OpenAIEndpoint | str] | None = None,
-        prefix: str | Iterable[str] | None = None,
-        **options: Unpack[Options],
-    ) -> None:
-        raise_mistakes(app_mistakes(app))
+    def __init__(self, app: ASGIApp, frontend: Frontend) -> None:
+        report_mistakes(app_mistakes(app))
         self._app = app
-        self._frontend = Frontend(endpoints, prefix, **options)
+        self._frontend = frontend
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as the ASGI spec says."""
@@ -58,26 +47,8 @@ class OpenAIMiddleware:
                 return
         if exchange is None:
             await self._app(scope, receive, send)
-            return
-        answer = _Answer(exchange, send)
-        try:
-            body = None
-            if exchange.reads_body:
-                body = await _read_body(exchange, receive)
-                if body is None:
-                    return
-            app_scope = {**scope, "headers": exchange.request_headers, CALL_KEY: exchange.receive(body)}
-            await self._app(app_scope, answer.receiving(body, receive), answer.send)
-        except OpenAIError as error:
-            if answer.has_started:
-                await answer.fail(error)
-                raise
-            await send_error(error, send)
-        except Exception as error:
-            await answer.fail(error)
-            raise
         else:
-            await answer.end()
+            await self._serve(exchange, scope, receive, send)
 
     def _open(self, scope: Scope) -> Exchange | None:
         return self._frontend.open(
@@ -89,42 +60,106 @@ class OpenAIMiddleware:
             root_path=scope.get("root_path", ""),
         )
 
+    async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+        outgoing = _Outgoing(exchange, send)
+        try:
+            body = None
+            if exchange.body_reader is not None:
+                body = await _read_body(exchange.body_reader, receive)
+                if body is None:
+                    return
+            request = exchange.receive(body)
+            app_receive = outgoing.receiving(body, receive)
+            if exchange.handler is not None:
+                await answer_call(exchange.handler, request.call, app_receive, outgoing.send)
+            else:
+                own = {"method": request.method, "path": request.path, "headers": request.headers}
+                await self._app({**scope, **own, CALL_KEY: request.call}, app_receive, outgoing.send)
+        except Exception as error:
+            if not await outgoing.fail(error):
+                raise
+        else:
+            await outgoing.end()
 
-async def _read_body(exchange: Exchange, receive: Receive) -> bytes | None:
+
+class OpenAIMiddleware(ASGIDriver):
+    """Puts the OpenAI API in front of an ASGI app.
+
+    Requests that match an operation reach the app with an `OpenAICall` under `"openai_middleware.call"` in the scope,
+    and the app's successful JSON answers leave as the official SDKs expect them. All else passes untouched.
+
+    Args:
+        app: The ASGI app (ASGI 3.0).
+        endpoints: The groups of operations to serve; None is every supported group, an empty list none.
+        prefix: What the paths start with, such as `/v1`, or several of them; placeholders are allowed.
+        options: See `openai_middleware.options.Options`.
+
+    Raises:
+        ConfigurationError: With every mistake in the arguments.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        endpoints: Iterable[OpenAIEndpoint | str] | None = None,
+        prefix: str | Iterable[str] | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(app, Frontend(endpoints, prefix, **options))
+
+
+async def _read_body(reader: BodyReader, receive: Receive) -> bytes | None:
     """The whole request body, or None where the client went away before its end."""
-    chunks: list[bytes] = []
-    size = 0
     has_more = True
     while has_more:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        chunk = message.get("body", b"")
+        reader.feed(message.get("body", b""))
         has_more = message.get("more_body", False)
-        size += len(chunk)
-        exchange.check_size(size)
-        chunks.append(chunk)
-    return b"".join(chunks)
+    return reader.end(is_complete=True)
 
 
-async def send_error(error: OpenAIError, send: Send) -> None:
-    """Send an error as a whole answer."""
-    status, headers, body = error.response()
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+class _Outgoing:
+    """The app's messages on their way to the server.
 
+    state      entered by                                 a message of the app
+    ---------  -----------------------------------------  ----------------------------------------------------------
+    waiting    the request                                its start is kept back until it shows what leaves first
+    suspended  a 500 of one part, sent while an           kept back: a framework's page for an OpenAIError that it
+               OpenAIError is on its way                  raises again, and that is answered instead
+    mapping    a start whose answer the exchange maps     goes through the answer
+    ending     the last body of a stream that does not    kept back, until the app has returned, failed, or waits
+               say itself that it is over                 for the client: frameworks end bodies before they raise
+    passing    any other start; a file; an answer's end   leaves as it is
+    replaced   an error in the place of the answer        goes nowhere
+    """
 
-class _Answer:
-    """The app's answer on its way to the server."""
-
-    __slots__ = ("_events", "_exchange", "_handling", "_held", "_is_broken", "_is_replaced", "_send", "has_started")
+    __slots__ = (
+        "_answer",
+        "_exchange",
+        "_held",
+        "_is_broken",
+        "_is_passing",
+        "_is_replaced",
+        "_is_suspended",
+        "_last",
+        "_queue",
+        "_receiving",
+        "_send",
+        "has_started",
+    )
 
     def __init__(self, exchange: Exchange, send: Send) -> None:
         self._exchange = exchange
         self._send = send
-        self._handling: Handling | None = None
+        self._answer: Answer | None = None
         self._held: list[Message] = []
-        self._events: EventStream | None = None
+        self._last: Message | None = None
+        self._queue: deque[Message] | None = None
+        self._receiving = 0
+        self._is_suspended = False
+        self._is_passing = False
         self._is_replaced = False
         self._is_broken = False
         self.has_started = False
@@ -140,105 +175,143 @@ class _Answer:
                 return pending.pop()
             # An app that waits for the client to go has answered: nothing else will come to replace the answer.
             await self.end()
-            return await receive()
+            self._receiving += 1
+            try:
+                return await receive()
+            finally:
+                self._receiving -= 1
 
         return receive_replayed
 
     async def send(self, message: Message) -> None:
         """The app's `send`."""
-        kind = message["type"]
-        if self._handling is Handling.PASS:
-            await self._forward(message)
-        elif kind == "http.response.start" and self._handling is None:
-            await self._start(message)
-        elif kind == "http.response.body" and self._events is not None:
-            await self._stream(self._events, message)
-        elif kind == "http.response.body" and self._held:
-            self._held.append(message)
-            await self._collect(is_last=not message.get("more_body", False))
-        else:
-            if kind in ("http.response.pathsend", "http.response.zerocopysend"):
-                await self._release()
-            await self._forward(message)
+        await self._forward((message,) if self._is_passing else self._leaving(message))
 
     async def end(self) -> None:
-        """Let go of an answer that was held back for an exception that has not come."""
-        if self._handling is Handling.HOLD:
-            await self._release()
+        """Let go of what was held back for an exception that has not come."""
+        if self._is_suspended:
+            await self._forward(self._released())
+        elif self._last is not None:
+            await self._forward(self._ended())
 
-    async def fail(self, error: Exception) -> None:
-        """End what has begun for an app that failed."""
-        await self.end()
-        if self._events is not None and self.has_started and not self._is_broken:
+    async def fail(self, error: Exception) -> bool:
+        """End what has begun for an app that failed. Whether the error has become the answer, and is done with."""
+        if not self.has_started and isinstance(error, OpenAIError):
+            self._held, self._last = [], None
+            await self._forward(self._replaced_by(error))
+            return True
+        if self._is_suspended:
+            await self._forward(self._released())
+        elif self._answer is not None and self.has_started and not (self._is_passing or self._is_broken):
+            self._last, self._is_passing = None, True
             with suppress(OSError):
-                await self._forward({"type": "http.response.body", "body": self._events.fail(error)})
+                await self._forward(({"type": "http.response.body", "body": self._answer.fail(error)},))
+        return False
 
-    async def _start(self, start: Message) -> None:
+    def _leaving(self, message: Message) -> Sequence[Message]:
+        """What leaves when the app has sent this."""
+        kind = message["type"]
+        if self._is_replaced:
+            return ()
+        if kind == "http.response.start" and self._answer is None and not self._held:
+            return self._started(message)
+        if kind == "http.response.body" and self._is_suspended:
+            if message.get("more_body", False):
+                return (*self._released(), message)
+            self._held.append(message)
+            return ()
+        if kind == "http.response.body" and self._answer is not None and self._last is None:
+            part = bytes(message.get("body", b""))  # Starlette sends memoryviews too; of bytes this is no copy
+            mapped = self._streamed if self._answer.is_stream else self._collected
+            return mapped(self._answer, message, part, is_last=not message.get("more_body", False))
+        if kind in ("http.response.pathsend", "http.response.zerocopysend"):
+            return (*self._released(), message)
+        return (*self._ended(), message)
+
+    def _started(self, start: Message) -> Sequence[Message]:
         headers = start.get("headers", ())
         if not isinstance(headers, list | tuple):
             # ASGI allows any iterable; one that can be read only once is read here.
             headers = list(headers)
             start = {**start, "headers": headers}
-        self._handling = self._exchange.start_response(start["status"], headers)
-        if self._handling is Handling.HOLD and start.get("trailers"):
-            self._handling = Handling.PASS
-        if self._handling is Handling.STREAM:
-            headers, self._events = self._exchange.event_stream()
-            start = {**start, "headers": headers}
-        self._held.append(start)
-        if self._handling is Handling.PASS:
-            await self._release()
+        self._held = [start]
+        if start["status"] == 500 and isinstance(sys.exc_info()[1], OpenAIError) and not start.get("trailers"):
+            self._is_suspended = True
+            return ()
+        self._answer = self._exchange.answer(start["status"], headers)
+        return self._released() if self._answer is None else ()
 
-    async def _stream(self, events: EventStream, message: Message) -> None:
-        # Starlette sends memoryviews too; of bytes this is no copy.
-        body = bytes(message.get("body", b""))
-        is_last = not message.get("more_body", False)
-        mapped = events.feed(body)
-        if is_last:
-            mapped += events.finish()
-        elif not mapped:
-            return
-        if not self.has_started:
-            self.has_started = True
-            await self._forward(self._held.pop())
-        await self._forward(message if mapped is body or mapped == body else {**message, "body": mapped})
-        if is_last:
-            self._events = None
-
-    async def _collect(self, *, is_last: bool) -> None:
-        if self._handling is Handling.MAP and is_last:
-            await self._finish()
-        elif self._handling is Handling.HOLD and not is_last:
-            await self._release()
-
-    async def _finish(self) -> None:
-        start, *parts = self._held
-        body = b"".join(part.get("body", b"") for part in parts)
+    def _collected(self, answer: Answer, message: Message, part: bytes, *, is_last: bool) -> Sequence[Message]:
+        self._held.append(message)
+        answer.feed(part)
+        if not is_last:
+            return ()
         try:
-            headers, mapped = self._exchange.finish(body)
+            body = answer.finish()
         except OpenAIError as error:
-            self._handling, self._held = Handling.PASS, []
-            self.has_started = self._is_replaced = True
-            await send_error(error, self._send)
-            return
-        if headers is not None:
-            self._held[0] = {**start, "headers": headers}
-        if mapped is not body:
-            self._held[1:] = [{**parts[-1], "body": mapped}]
-        await self._release()
+            return self._replaced_by(error)
+        start = self._held[0]
+        if answer.headers is not start.get("headers", ()):
+            self._held[0] = {**start, "headers": answer.headers}
+        if answer.is_changed:
+            self._held[1:] = [{**message, "body": body}]
+        return self._released()
 
-    async def _release(self) -> None:
+    def _streamed(self, answer: Answer, message: Message, part: bytes, *, is_last: bool) -> Sequence[Message]:
+        ready = answer.feed(part)
+        if is_last:
+            if not answer.is_complete and not self._receiving:
+                self._last = message
+                return (*self._begun(answer), {**message, "body": ready, "more_body": True}) if ready else ()
+            ready += answer.finish()
+            self._is_passing = True
+        elif not ready:
+            return ()
+        return (*self._begun(answer), message if ready == part else {**message, "body": ready})
+
+    def _ended(self) -> Sequence[Message]:
+        """The end of a stream whose last body was held back."""
+        last, answer = self._last, self._answer
+        if last is None or answer is None:
+            return ()
+        self._last, self._is_passing = None, True
+        rest = answer.finish()
+        return (*self._begun(answer), {**last, "body": rest})
+
+    def _begun(self, answer: Answer) -> Sequence[Message]:
+        """The start of a stream, when its first bytes leave."""
+        if not self._held:
+            return ()
         self.has_started = True
-        self._handling, self._events = Handling.PASS, None
-        held, self._held = self._held, []
-        for message in held:
-            await self._forward(message)
+        return ({**self._held.pop(), "headers": answer.headers},)
 
-    async def _forward(self, message: Message) -> None:
-        if self._is_replaced:
+    def _released(self) -> Sequence[Message]:
+        """All that was held back, as it is."""
+        held, self._held = self._held, []
+        self.has_started = self._is_passing = True
+        self._is_suspended = False
+        return held
+
+    def _replaced_by(self, error: OpenAIError) -> Sequence[Message]:
+        self.has_started = self._is_replaced = True
+        self._is_passing = False
+        return error_messages(error)
+
+    async def _forward(self, messages: Sequence[Message]) -> None:
+        if self._queue is not None:
+            # Another task of the app sends what was held back; this comes after it.
+            self._queue.extend(messages)
             return
         try:
-            await self._send(message)
-        except Exception:
+            if len(messages) == 1:
+                await self._send(messages[0])
+            elif messages:
+                self._queue = deque(messages)
+                try:
+                    while self._queue:
+                        await self._send(self._queue.popleft())
+                finally:
+                    self._queue = None
+        except BaseException:
             self._is_broken = True
             raise

@@ -1,33 +1,34 @@
-"""A whole answer mapped at once, for adapters whose frameworks hand over response objects instead of bytes."""
+"""The driver for frameworks that hand over a response object: its chunks in, the client's chunks out."""
 
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from openai_middleware.exchange import Exchange, Handling, Header
+from openai_middleware.answer.answer import Answer
+from openai_middleware.exchange import Exchange
+from openai_middleware.headers import Header
 from openai_middleware.iteration import aclose, close
 
 logger = logging.getLogger("openai_middleware")
 
-# The client has been told by then. Where a body raises, servers cut the connection instead of ending the stream.
-_FAILED = "The app failed after its event stream had begun."
 
-
-class Answer(NamedTuple):
+class MappedAnswer(NamedTuple):
     """What the client gets instead: the headers, or None where those of the app are right, and the body's chunks."""
 
     headers: Sequence[Header] | None
     chunks: Iterable[bytes]
 
 
-class AsyncAnswer(NamedTuple):
-    """The same as `Answer`, with an async body."""
+class AsyncMappedAnswer(NamedTuple):
+    """The same as `MappedAnswer`, with an async body."""
 
     headers: Sequence[Header] | None
     chunks: AsyncIterable[bytes]
 
 
-def map_answer(exchange: Exchange, status: int, headers: Iterable[Header], chunks: Iterable[bytes]) -> Answer | None:
+def map_answer(
+    exchange: Exchange, status: int, headers: Sequence[Header], chunks: Iterable[bytes]
+) -> MappedAnswer | None:
     """Map an answer of the app, or return None where it leaves as it is: then nothing was taken from `chunks`.
 
     The first event of a stream is awaited, since the status may become that of an error until then. Exceptions that
@@ -36,53 +37,77 @@ def map_answer(exchange: Exchange, status: int, headers: Iterable[Header], chunk
     Raises:
         UnprocessableEntityError: The answer lacks a mandatory field.
     """
-    handling = exchange.start_response(status, headers)
-    if handling is Handling.MAP:
-        new_headers, body = exchange.finish(b"".join(chunks))
-        return Answer(new_headers, [body])
-    if handling is Handling.STREAM:
-        stream_headers, events = exchange.event_stream()
-        mapped = events.mapped(chunks)
-        return Answer(stream_headers, _preceded(next(mapped, b""), mapped, chunks))
-    return None
+    answer = exchange.answer(status, headers)
+    if answer is None:
+        return None
+    mapped = _mapped(answer, chunks)
+    first = next(mapped, b"")
+    return MappedAnswer(_changed_headers(answer, headers), _preceded(first, mapped) if answer.is_stream else [first])
 
 
 async def amap_answer(
-    exchange: Exchange, status: int, headers: Iterable[Header], chunks: AsyncIterable[bytes]
-) -> AsyncAnswer | None:
+    exchange: Exchange, status: int, headers: Sequence[Header], chunks: AsyncIterable[bytes]
+) -> AsyncMappedAnswer | None:
     """The same as `map_answer`, for an async body."""
-    handling = exchange.start_response(status, headers)
-    if handling is Handling.MAP:
-        new_headers, body = exchange.finish(b"".join([chunk async for chunk in chunks]))
-        return AsyncAnswer(new_headers, _whole(body))
-    if handling is Handling.STREAM:
-        stream_headers, events = exchange.event_stream()
-        mapped = events.amapped(chunks)
-        return AsyncAnswer(stream_headers, _apreceded(await anext(mapped, b""), mapped, chunks))
-    return None
+    answer = exchange.answer(status, headers)
+    if answer is None:
+        return None
+    mapped = _amapped(answer, chunks)
+    first = await anext(mapped, b"")
+    return AsyncMappedAnswer(_changed_headers(answer, headers), _apreceded(first, mapped))
 
 
-def _preceded(first: bytes, rest: Iterator[bytes], chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _changed_headers(answer: Answer, headers: Sequence[Header]) -> Sequence[Header] | None:
+    return None if answer.headers is headers else answer.headers
+
+
+def _mapped(answer: Answer, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    try:
+        for chunk in chunks:
+            if ready := answer.feed(chunk):
+                yield ready
+        if rest := answer.finish():
+            yield rest
+    except Exception as error:
+        yield _failed(answer, error)
+    finally:
+        if answer.is_stream:
+            close(chunks)
+
+
+async def _amapped(answer: Answer, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in chunks:
+            if ready := answer.feed(chunk):
+                yield ready
+        if rest := answer.finish():
+            yield rest
+    except Exception as error:
+        yield _failed(answer, error)
+    finally:
+        await aclose(chunks)
+
+
+def _failed(answer: Answer, error: Exception) -> bytes:
+    """The end of what has begun. Servers cut the connection where a body raises, instead of ending the stream."""
+    if not answer.has_started:
+        raise error
+    logger.exception("The app failed after its event stream had begun.")
+    return answer.fail(error)
+
+
+def _preceded(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     try:
         yield first
         yield from rest
-    except Exception:
-        logger.exception(_FAILED)
     finally:
-        close(chunks)
+        close(rest)
 
 
-async def _apreceded(first: bytes, rest: AsyncIterator[bytes], chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+async def _apreceded(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     try:
         yield first
         async for chunk in rest:
             yield chunk
-    except Exception:
-        logger.exception(_FAILED)
     finally:
         await aclose(rest)
-        await aclose(chunks)
-
-
-async def _whole(body: bytes) -> AsyncIterator[bytes]:
-    yield body

@@ -1,40 +1,86 @@
 """The WSGI driver: moves bytes between server, exchange and app (PEP 3333)."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from http import HTTPStatus
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
-from types import TracebackType
-from typing import Any, Unpack
+from typing import Unpack
 
-from openai_middleware.answer.event_stream import EventStream
+from openai_middleware.answer.answer import Answer
 from openai_middleware.config.checks import app_mistakes
 from openai_middleware.contract import OpenAIEndpoint
-from openai_middleware.errors import OpenAIError, raise_mistakes
-from openai_middleware.exchange import Exchange, Handling, Header
-from openai_middleware.frontend import Frontend, Options
-from openai_middleware.request.call import CALL_KEY
-
-Environ = dict[str, Any]
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
-WSGIHeaders = list[tuple[str, str]]
-Write = Callable[[bytes], object]
-StartResponse = Callable[..., Write]
-WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+from openai_middleware.drivers.environ import keys_left_out, raw_path, request_headers
+from openai_middleware.errors import OpenAIError
+from openai_middleware.exchange import Exchange
+from openai_middleware.frontend import Frontend
+from openai_middleware.handlers.wsgi_app import answer_call
+from openai_middleware.headers import as_bytes, as_text
+from openai_middleware.interfaces import Environ, ExcInfo, StartResponse, Write, WSGIApp, WSGIHeaders, start_error
+from openai_middleware.mistakes import report_mistakes
+from openai_middleware.options import Options
+from openai_middleware.request.body import BodyReader
+from openai_middleware.request.call import CALL_KEY, AppRequest
 
 _READ_SIZE = 64 * 1024
 
 
-class OpenAIWSGIMiddleware:
-    """Puts the OpenAI API in front of a WSGI app.
-
-    Requests that match an operation reach the app with an `OpenAICall` under `"openai_middleware.call"` in the environ,
-    and the app's successful answers leave as the official SDKs expect them. All else passes untouched.
+class WSGIDriver:
+    """Serves a WSGI app through a frontend.
 
     Args:
         app: The WSGI app.
-        endpoints: The groups of operations to serve; None is every supported group, an empty list none.
-        prefix: What the paths start with, such as `/v1`, or several of them; placeholders are allowed.
-        options: See `openai_middleware.frontend.Options`.
+        frontend: What opens exchanges.
+
+    Raises:
+        ConfigurationError: The app cannot be called.
+    """
+
+    def __init__(self, app: WSGIApp, frontend: Frontend) -> None:
+        report_mistakes(app_mistakes(app))
+        self._app = app
+        self._frontend = frontend
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request, as PEP 3333 says."""
+        path = _decoded(environ.get("SCRIPT_NAME", "")) + _decoded(environ.get("PATH_INFO", ""))
+        try:
+            exchange = self._open(environ, path)
+            request = None if exchange is None else exchange.receive(_read_body(exchange.body_reader, environ))
+        except OpenAIError as error:
+            body = start_error(error, start_response)
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else body
+        if exchange is None or request is None:
+            return self._app(environ, start_response)
+        return self._answered(exchange, request, _environ_for_app(request, environ, path), start_response)
+
+    def _open(self, environ: Environ, path: str) -> Exchange | None:
+        return self._frontend.open(
+            environ["REQUEST_METHOD"],
+            path,
+            environ.get("QUERY_STRING", "").encode("latin-1"),
+            request_headers(environ),
+            raw_path=raw_path(environ),
+            root_path=_decoded(environ.get("SCRIPT_NAME", "")),
+        )
+
+    def _answered(
+        self, exchange: Exchange, request: AppRequest, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        outgoing = _Outgoing(exchange, start_response)
+        try:
+            if exchange.handler is not None:
+                returned = answer_call(exchange.handler, request.call, outgoing.start_response)
+            else:
+                returned = self._app(environ, outgoing.start_response)
+        except Exception as error:
+            return _Leaving(outgoing, outgoing.ended_by(error))
+        return outgoing.following(returned, environ.get("wsgi.file_wrapper"))
+
+
+class OpenAIWSGIMiddleware(WSGIDriver):
+    """Puts the OpenAI API in front of a WSGI app.
+
+    Requests that match an operation reach the app with an `OpenAICall` under `"openai_middleware.call"` in the environ,
+    and the app's successful answers leave as the official SDKs expect them. All else passes untouched. The arguments
+    are those of `OpenAIMiddleware`.
 
     Raises:
         ConfigurationError: With every mistake in the arguments.
@@ -47,168 +93,102 @@ class OpenAIWSGIMiddleware:
         prefix: str | Iterable[str] | None = None,
         **options: Unpack[Options],
     ) -> None:
-        raise_mistakes(app_mistakes(app))
-        self._app = app
-        self._frontend = Frontend(endpoints, prefix, **options)
-
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Serve one request, as PEP 3333 says."""
-        try:
-            exchange = self._open(environ)
-            if exchange is not None:
-                environ = _environ_for_app(exchange, environ)
-        except OpenAIError as error:
-            return send_error(error, start_response)
-        if exchange is None:
-            return self._app(environ, start_response)
-        answer = _Answer(exchange, start_response)
-        try:
-            returned = self._app(environ, answer.start_response)
-        except Exception as error:
-            return _ClosingIterator(answer, answer.ended_by(error))
-        return answer.following(returned, environ.get("wsgi.file_wrapper"))
-
-    def _open(self, environ: Environ) -> Exchange | None:
-        script_name = _decoded(environ.get("SCRIPT_NAME", ""))
-        return self._frontend.open(
-            environ["REQUEST_METHOD"],
-            script_name + _decoded(environ.get("PATH_INFO", "")),
-            environ.get("QUERY_STRING", "").encode("latin-1"),
-            [
-                (b"content-type", environ.get("CONTENT_TYPE", "").encode("latin-1")),
-                (b"content-length", environ.get("CONTENT_LENGTH", "").encode("latin-1")),
-            ],
-            raw_path=raw_path(environ),
-            root_path=script_name,
-        )
+        super().__init__(app, Frontend(endpoints, prefix, **options))
 
 
 def _decoded(value: str) -> str:
     return value.encode("latin-1").decode("utf-8", "replace")
 
 
-def raw_path(environ: Mapping[str, Any]) -> bytes | None:
-    """The path as it was sent, where the server has it: uWSGI and mod_wsgi, or gunicorn. It may be a whole URL."""
-    target = environ.get("REQUEST_URI") or environ.get("RAW_URI")
-    if not isinstance(target, str):
-        return None
-    if not target.startswith("/"):
-        target = "/" + target.partition("://")[2].partition("/")[2]
-    return target.encode("latin-1", "replace")
-
-
-def _environ_for_app(exchange: Exchange, environ: Environ) -> Environ:
+def _environ_for_app(request: AppRequest, environ: Environ, path: str) -> Environ:
     """The environ as the app is to see it: a copy, with the call and with the body to be read again."""
     environ = environ.copy()
-    # What `Exchange.request_headers` leaves out.
-    environ.pop("HTTP_ACCEPT_ENCODING", None)
-    body = None
-    if exchange.reads_body:
-        body = _read_body(exchange, environ)
-        environ["wsgi.input"] = BytesIO(body)
+    for key in keys_left_out(environ, request):
+        del environ[key]
+    if request.path != path:
+        below = request.path.removeprefix(_decoded(environ.get("SCRIPT_NAME", "")))
+        environ["PATH_INFO"] = below.encode().decode("latin-1")
+    if request.body is not None:
+        environ["wsgi.input"] = BytesIO(request.body)
         environ["wsgi.input_terminated"] = True
-        environ["CONTENT_LENGTH"] = str(len(body))
-    environ[CALL_KEY] = exchange.receive(body)
+        environ["CONTENT_LENGTH"] = str(len(request.body))
+    environ[CALL_KEY] = request.call
     return environ
 
 
-def _read_body(exchange: Exchange, environ: Environ) -> bytes:
-    """Read the body, never past Content-Length: on most servers that would wait for the next request.
+def _read_body(reader: BodyReader | None, environ: Environ) -> bytes | None:
+    """Read the body, or return None where the app reads it itself. Never past Content-Length: on most servers that would wait for the next request.
 
     Raises:
         BadRequestError: The body ends before its declared length.
         RequestTooLargeError: The body is over the limit.
     """
+    if reader is None:
+        return None
     stream = environ["wsgi.input"]
-    length = exchange.content_length
+    length = reader.content_length
     if length is None and not environ.get("wsgi.input_terminated"):
         return b""
-    chunks: list[bytes] = []
-    size = 0
-    while length is None or size < length:
-        chunk = stream.read(_READ_SIZE if length is None else min(_READ_SIZE, length - size))
+    while length is None or reader.size < length:
+        chunk = stream.read(_READ_SIZE if length is None else min(_READ_SIZE, length - reader.size))
         if not chunk:
             break
-        size += len(chunk)
-        exchange.check_size(size)
-        chunks.append(chunk)
-    exchange.check_end(size)
-    return b"".join(chunks)
+        reader.feed(chunk)
+    return reader.end()
 
 
-def status_line(status: int) -> str:
-    """The status with its phrase, as WSGI wants it."""
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return f"{status} Error"
-
-
-def _as_bytes(headers: Iterable[tuple[str, str]]) -> list[Header]:
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-
-
-def _as_text(headers: Iterable[Header]) -> WSGIHeaders:
-    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-
-
-def send_error(error: OpenAIError, start_response: StartResponse) -> list[bytes]:
-    """Start an error as a whole answer, and return its body."""
-    status, headers, body = error.response()
-    start_response(status_line(status), _as_text(headers))
-    return [body]
-
-
-class _Answer:
+class _Outgoing:
     """The app's answer on its way to the server. The server's `start_response` waits until the first bytes leave."""
 
     def __init__(self, exchange: Exchange, start_response: StartResponse) -> None:
         self._exchange = exchange
         self._start_response = start_response
-        self._handling: Handling | None = None
         self._start: tuple[str, WSGIHeaders] | None = None
+        self._answer: Answer | None = None
         self._write: Write | None = None
-        self._collected: list[bytes] = []
-        self._events: EventStream | None = None
         self._is_broken = False
         self.has_started = False
         self.failure: Exception | None = None
 
     def start_response(self, status: str, headers: WSGIHeaders, exc_info: ExcInfo | None = None) -> Write:
         """The app's `start_response`."""
-        if self._handling is not None and exc_info is None:
+        if self._start is not None and exc_info is None:
             raise RuntimeError("start_response was called twice, and without exc_info.")
         if self.has_started:
             return self._start_response(status, headers, exc_info)
         self._start = (status, headers)
-        self._collected.clear()
-        self._handling = self._exchange.start_response(int(status[:3]), _as_bytes(headers))
-        self._events = None
-        if self._handling is Handling.STREAM:
-            event_headers, self._events = self._exchange.event_stream()
-            self._start = (status, _as_text(event_headers))
+        self._answer = self._exchange.answer(int(status[:3]), as_bytes(headers))
         return self.write
 
     def write(self, data: bytes) -> None:
         """The callable that `start_response` returns (PEP 3333, "The write() Callable")."""
-        self._send(self._take(data))
+        taken = self._take(data)
+        if not taken or self._write is None:
+            return
+        try:
+            self._write(taken)
+        except Exception:
+            self._is_broken = True
+            raise
 
     def following(self, chunks: Iterable[bytes], file_wrapper: object) -> Iterable[bytes]:
         """What the server iterates over, given what the app returned."""
-        if self._handling is Handling.PASS and isinstance(file_wrapper, type) and isinstance(chunks, file_wrapper):
+        is_file = isinstance(file_wrapper, type) and isinstance(chunks, file_wrapper)
+        if is_file and self._start is not None and self._answer is None:
             # The server may send a file faster than Python can read it.
             self._begin()
             return chunks
-        return _ClosingIterator(self, self._mapped(chunks), chunks)
+        return _Leaving(self, self._mapped(chunks), chunks)
 
     def ended_by(self, error: Exception) -> Iterable[bytes]:
         """What is still to leave for an app that failed. Raises the error where that is nothing."""
         if isinstance(error, OpenAIError) and not self.has_started:
-            return send_error(error, self._start_response)
-        if self._events is None or not self.has_started or self._is_broken:
+            self.has_started = True
+            return start_error(error, self._start_response)
+        if self._answer is None or not self.has_started or self._is_broken:
             raise error
         self.failure = error
-        return [self._events.fail(error)]
+        return [self._answer.fail(error)]
 
     def _mapped(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         try:
@@ -224,51 +204,36 @@ class _Answer:
 
     def _take(self, chunk: bytes) -> bytes:
         """Take some bytes of the app, and return those that leave now."""
-        if self._handling is None:
+        if self._start is None:
             raise RuntimeError("The app sent a body before it called start_response.")
-        if self._handling is Handling.MAP:
-            self._collected.append(chunk)
-            return b""
-        if self._events is not None:
-            chunk = self._events.feed(bytes(chunk))
+        if self._answer is not None:
+            chunk = self._answer.feed(bytes(chunk))
         if chunk:
             self._begin()
         return chunk
 
     def _finish(self) -> bytes:
         """The app has sent all; return what is still to leave."""
-        if self._handling is None:
+        if self._start is None:
             raise RuntimeError("The app ended before it called start_response.")
-        rest = b""
-        if self._events is not None:
-            rest = self._events.finish()
-        elif self._handling is Handling.MAP and self._start is not None:
-            headers, rest = self._exchange.finish(b"".join(self._collected))
-            if headers is not None:
-                self._start = (self._start[0], _as_text(headers))
+        rest = b"" if self._answer is None else self._answer.finish()
         self._begin()
         return rest
 
     def _begin(self) -> None:
         if self._start is not None and not self.has_started:
-            self._write = self._start_response(*self._start)
+            status, headers = self._start
+            if self._answer is not None:
+                headers = as_text(self._answer.headers)
+            self._write = self._start_response(status, headers)
             self.has_started = True
 
-    def _send(self, data: bytes) -> None:
-        if not data or self._write is None:
-            return
-        try:
-            self._write(data)
-        except Exception:
-            self._is_broken = True
-            raise
 
-
-class _ClosingIterator:
+class _Leaving:
     """An iterator that closes what the app returned, exactly once, however the iteration ends."""
 
-    def __init__(self, answer: _Answer, chunks: Iterable[bytes], returned: Iterable[bytes] = ()) -> None:
-        self._answer = answer
+    def __init__(self, outgoing: _Outgoing, chunks: Iterable[bytes], returned: Iterable[bytes] = ()) -> None:
+        self._outgoing = outgoing
         self._chunks = iter(chunks)
         self._close: Callable[[], object] | None = getattr(returned, "close", None)
 
@@ -284,7 +249,7 @@ class _ClosingIterator:
             if close is not None:
                 close()
         finally:
-            failure, self._answer.failure = self._answer.failure, None
+            failure, self._outgoing.failure = self._outgoing.failure, None
             if failure is not None:
                 # Not before: where iterating fails, servers cut the connection instead of ending the stream.
                 raise failure

@@ -1,37 +1,17 @@
-"""Plain functions as the wrapped app."""
+"""A plain function as an ASGI app."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
-from openai_middleware.drivers.asgi import Receive, Scope, Send, send_error
-from openai_middleware.drivers.wsgi import Environ, StartResponse, status_line
-from openai_middleware.drivers.wsgi import send_error as send_wsgi_error
-from openai_middleware.errors import InternalServerError, NotFoundError, OpenAIError
-from openai_middleware.handlers.handler import Dispatcher, HandlerFunction, as_handler
+from openai_middleware.handlers.dispatcher import Dispatcher, as_handler
+from openai_middleware.handlers.handler import HandlerFunction, reporting, unknown_url
 from openai_middleware.handlers.response import Response
-from openai_middleware.iteration import aclose, aiterate, iterate
+from openai_middleware.headers import as_bytes
+from openai_middleware.interfaces import Receive, Scope, Send, send_error
+from openai_middleware.iteration import aclose, aiterate
 from openai_middleware.request.call import CALL_KEY, OpenAICall
-
-logger = logging.getLogger("openai_middleware")
-
-
-@contextmanager
-def _reporting(call: OpenAICall) -> Iterator[None]:
-    """A bug in a handler becomes an error that tells the client to stop trying, and the log everything."""
-    try:
-        yield
-    except OpenAIError:
-        raise
-    except Exception as error:
-        logger.exception("%s: the handler failed.", call.operation or f"{call.method} {call.path}")
-        raise InternalServerError("The server had an error while processing your request.") from error
-
-
-def _no_call(method: str, path: str) -> NotFoundError:
-    return NotFoundError(f"Unknown request URL: {method} {path}.", code="unknown_url")
+from openai_middleware.route import CallHandler
 
 
 class HandlerApp:
@@ -59,22 +39,31 @@ class HandlerApp:
             return
         call = scope.get(CALL_KEY)
         if not isinstance(call, OpenAICall):
-            await send_error(_no_call(scope["method"], scope["path"]), send)
+            await send_error(unknown_url(scope["method"], scope["path"]), send)
             return
-        with _reporting(call):
-            response = Response.of(await self._handler.handler_for(call).arun(call))
-            headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
-        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        if response.events is None:
-            await send({"type": "http.response.body", "body": response.content})
-        else:
-            await _while_connected(_stream(aiterate(response.events), send, call), receive)
+        await answer_call(self._handler, call, receive, send)
+
+
+async def answer_call(handler: CallHandler, call: OpenAICall, receive: Receive, send: Send) -> None:
+    """Answer a call with what a handler returns.
+
+    Raises:
+        OpenAIError: The handler raised it, or failed: then it is a 500 that says so, and the log has the rest.
+    """
+    with reporting(call):
+        response = Response.of(await handler.arun(call))
+        headers = as_bytes(response.headers)
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    if response.events is None:
+        await send({"type": "http.response.body", "body": response.content})
+    else:
+        await _while_connected(_stream(aiterate(response.events), send, call), receive)
 
 
 async def _stream(events: AsyncIterator[bytes], send: Send, call: OpenAICall) -> None:
     try:
         while True:
-            with _reporting(call):
+            with reporting(call):
                 event = await anext(events, None)
             if event is None:
                 break
@@ -109,33 +98,3 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
-
-
-class WSGIHandlerApp:
-    """A WSGI app made of a plain function; wrap it with `OpenAIWSGIMiddleware`. See `HandlerApp`.
-
-    Coroutine functions and async generators run on an event loop of their own.
-
-    Args:
-        handler: The function, or a `Dispatcher` with one for each operation.
-    """
-
-    def __init__(self, handler: HandlerFunction | Dispatcher) -> None:
-        self._handler = as_handler(handler)
-
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Serve one request, as PEP 3333 says."""
-        call = environ.get(CALL_KEY)
-        if not isinstance(call, OpenAICall):
-            return send_wsgi_error(_no_call(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")), start_response)
-        with _reporting(call):
-            response = Response.of(self._handler.handler_for(call).run(call))
-            start_response(status_line(response.status_code), list(response.headers))
-        if response.events is None:
-            return [response.content or b""]
-        return _reported(iterate(response.events), call)
-
-
-def _reported(events: Iterator[bytes], call: OpenAICall) -> Iterator[bytes]:
-    with _reporting(call):
-        yield from events

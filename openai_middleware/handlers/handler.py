@@ -1,19 +1,19 @@
 """Handlers: plain functions that take a call's keyword arguments."""
 
 import inspect
-import os
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 
-from openai_middleware.config.checks import operation_mistakes
-from openai_middleware.errors import NotFoundError, UnprocessableEntityError, raise_mistakes
-from openai_middleware.frontend import contract_of
+from openai_middleware.errors import InternalServerError, NotFoundError, OpenAIError, UnprocessableEntityError
 from openai_middleware.request.call import OpenAICall
 
+logger = logging.getLogger("openai_middleware")
+
 HandlerFunction = Callable[..., Any]
-HandlerType = TypeVar("HandlerType", bound=HandlerFunction)
 
 
 class Handler:
@@ -74,61 +74,23 @@ class Handler:
             result = await sync_to_async(self, thread_sensitive=False)(call, *first)
         return await result if inspect.isawaitable(result) else result
 
-    def handler_for(self, call: OpenAICall) -> "Handler":
-        """Itself, whatever the call: see `Dispatcher.handler_for`."""
-        return self
-
 
 async def _awaited(result: Awaitable[Any]) -> Any:
     return await result
 
 
-class Dispatcher:
-    """One function for each operation:
-
-    dispatch = Dispatcher()
-
-    @dispatch("chat.completions.create")
-    async def create(body, *, model, messages): ...
-
-    Args:
-        contract: The contract file that the middleware uses too, where it is not the shipped one.
-
-    Raises:
-        ConfigurationError: The file is no contract.
-    """
-
-    def __init__(self, contract: str | os.PathLike[str] | None = None) -> None:
-        self._contract = contract_of(contract)
-        self._handlers: dict[str, Handler] = {}
-
-    def __call__(self, operation: str) -> Callable[[HandlerType], HandlerType]:
-        """A decorator that registers a function for an operation; a later registration replaces an earlier one.
-
-        Raises:
-            ConfigurationError: There is no such operation.
-        """
-        raise_mistakes(operation_mistakes(operation, self._contract))
-
-        def register(function: HandlerType) -> HandlerType:
-            self._handlers[operation] = Handler(function)
-            return function
-
-        return register
-
-    def handler_for(self, call: OpenAICall) -> Handler:
-        """The handler of the call's operation.
-
-        Raises:
-            NotFoundError: None was registered.
-        """
-        handler = self._handlers.get(call.operation or "")
-        if handler is None:
-            message = f"This server does not support {call.operation or f'{call.method} {call.path}'}."
-            raise NotFoundError(message, code="unsupported_operation")
-        return handler
+@contextmanager
+def reporting(call: OpenAICall) -> Iterator[None]:
+    """A bug in a handler becomes an error that tells the client to stop trying, and the log everything."""
+    try:
+        yield
+    except OpenAIError:
+        raise
+    except Exception as error:
+        logger.exception("%s: the handler failed.", call.operation or f"{call.method} {call.path}")
+        raise InternalServerError("The server had an error while processing your request.") from error
 
 
-def as_handler(function: HandlerFunction | Dispatcher) -> Handler | Dispatcher:
-    """What finds the handler of a call: the dispatcher, or the one function that handles all calls."""
-    return function if isinstance(function, Dispatcher) else Handler(function)
+def unknown_url(method: str, path: str) -> NotFoundError:
+    """What a client gets for a request that the middleware in front of handlers did not match."""
+    return NotFoundError(f"Unknown request URL: {method} {path}.", code="unknown_url")

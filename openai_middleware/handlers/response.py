@@ -7,6 +7,8 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel
 
+from openai_middleware.errors import OpenAIError
+from openai_middleware.headers import as_text
 from openai_middleware.iteration import aclose, close
 
 JSON = "application/json"
@@ -72,6 +74,12 @@ class Response:
     def of(cls, result: Any) -> "Response":
         """The response that a handler's result amounts to. A `Response` is returned as it is."""
         return result if isinstance(result, Response) else cls(result)
+
+    @classmethod
+    def of_error(cls, error: OpenAIError) -> "Response":
+        """The envelope of an error, with the error's status and headers."""
+        status, headers, body = error.response()
+        return cls(body, status, headers=dict(as_text(headers)))
 
 
 def encode_json(value: Any) -> bytes:

@@ -1,11 +1,12 @@
-"""The call: a request as the wrapped app's handler takes it."""
+"""The call: a request as the wrapped app's handler takes it; and the request as the app itself is to see it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from openai_middleware.errors import BadRequestError
+from openai_middleware.headers import Header, Headers
 
 # Where the call travels: in the ASGI scope and in the WSGI environ.
 CALL_KEY: Final = "openai_middleware.call"
@@ -29,6 +30,7 @@ class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
         path_params: The path parameters alone.
         query_params: The query parameters alone.
         body_params: The mapped body fields alone.
+        headers: The request headers that the app sees, by names in letters of any case.
     """
 
     operation: str | None
@@ -39,6 +41,45 @@ class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
     path_params: dict[str, str]
     query_params: dict[str, Any]
     body_params: dict[str, Any]
+    headers: Mapping[str, str] = msgspec.field(default_factory=Headers)
+
+
+class AppRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A request as the wrapped app is to see it. Every driver makes the app's request of this, and of nothing else.
+
+    Attributes:
+        call: The call.
+        method: The HTTP method, in capitals.
+        path: The whole path, decoded, as ASGI's `path` has it.
+        headers: The headers, in their order.
+        body: The body to be read again; None where it was not read, and the app reads it from the server.
+    """
+
+    call: OpenAICall
+    method: str
+    path: str
+    headers: Sequence[Header]
+    body: bytes | None
+
+
+def call_in(carrier: Mapping[str, Any], request: str, remedy: str) -> OpenAICall:
+    """The call that a scope or an environ carries.
+
+    Args:
+        carrier: The scope or the environ.
+        request: The method and path of the request, for the message.
+        remedy: What a user does to put the middleware in front.
+
+    Raises:
+        RuntimeError: There is none: the middleware is not in front, or matched nothing.
+    """
+    call = carrier.get(CALL_KEY)
+    if isinstance(call, OpenAICall):
+        return call
+    raise RuntimeError(
+        f"No OpenAI call in {request}: either {remedy}, or none of its endpoints matches this path (is the prefix the "
+        "same as in the route?)."
+    )
 
 
 def merge_params(

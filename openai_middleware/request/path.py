@@ -22,6 +22,19 @@ class RequestPath(NamedTuple):
     segmented: str
     decoded: str
 
+    @property
+    def has_encoded_slash(self) -> bool:
+        """Whether the two readings differ."""
+        return self.segmented is not self.decoded and ENCODED_SLASH in self.segmented
+
+    def with_slashes_encoded(self, path: str) -> str:
+        """The whole path, decoded but for the slashes that were sent encoded: a router takes none of them for one.
+
+        Args:
+            path: The whole path, decoded.
+        """
+        return path.removesuffix(self.decoded) + self.segmented.replace(ENCODED_SLASH, "%2F")
+
     @classmethod
     def of(cls, path: str, raw_path: bytes | None, root_path: str) -> "RequestPath":
         """Read a request's path.

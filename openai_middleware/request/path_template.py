@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import parse
 
-from openai_middleware.errors import ConfigurationMistake
+from openai_middleware.mistakes import ConfigurationMistake
 from openai_middleware.request.path import with_slashes
 
 # Starlette's spelling: `{name}` is one segment, `{name:path}` one or more.

@@ -10,10 +10,17 @@ Target = TypeVar("Target")
 
 
 class Match(NamedTuple, Generic[Target]):
-    """What matched: the targets, the most specific first, and the path parameters of that first one."""
+    """What matched.
+
+    Attributes:
+        targets: The targets, the most specific first.
+        path_params: The path parameters of that first one.
+        is_routed_alike: Whether a router that goes by the decoded path finds the same.
+    """
 
     targets: tuple[Target, ...]
     path_params: dict[str, str]
+    is_routed_alike: bool = True
 
 
 class _MethodTable(Generic[Target]):

@@ -1,0 +1,68 @@
+"""A whole JSON answer, mapped when its last byte has come."""
+
+import logging
+from collections.abc import Sequence
+
+from openai_middleware.answer.response_mapping import MissingFieldError, ResponseMapping
+from openai_middleware.errors import UnprocessableEntityError
+from openai_middleware.headers import Header, describing, measuring
+from openai_middleware.mapping.json_codec import UNDECODABLE
+
+logger = logging.getLogger("openai_middleware")
+
+
+class JSONAnswer:
+    """See `Answer`.
+
+    Args:
+        name: The operation, or the endpoint's key, for the log.
+        mapping: What becomes of the document.
+        headers: The app's headers.
+    """
+
+    __slots__ = ("_chunks", "_mapping", "_name", "has_started", "headers", "is_changed", "is_complete")
+
+    is_stream = False
+
+    def __init__(self, name: str, mapping: ResponseMapping, headers: Sequence[Header]) -> None:
+        self._name = name
+        self._mapping = mapping
+        self._chunks: list[bytes] = []
+        self.headers = headers
+        self.is_changed = False
+        self.is_complete = False
+        self.has_started = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """See `Answer.feed`."""
+        self._chunks.append(chunk)
+        return b""
+
+    def finish(self) -> bytes:
+        """See `Answer.finish`."""
+        chunks = self._chunks
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        mapped = body
+        try:
+            mapped = self._mapping.apply(body)
+        except MissingFieldError as error:
+            raise self._incomplete(error.field) from error
+        except UNDECODABLE as error:
+            logger.warning("%s: the app's answer is no JSON and leaves as it is: %s", self._name, error)
+        self.is_changed = mapped is not body
+        self.headers = describing(self.headers, mapped) if self.is_changed else measuring(self.headers, mapped)
+        self.is_complete = self.has_started = True
+        return mapped
+
+    def fail(self, error: BaseException) -> bytes:
+        """See `Answer.fail`."""
+        return b""
+
+    def _incomplete(self, field: str | None) -> UnprocessableEntityError:
+        lack = "is no JSON object" if field is None else f"lacks the mandatory field '{field}'"
+        logger.error("%s: the app's answer %s. The client gets 422.", self._name, lack)
+        message = f"The server's answer {lack}."
+        # The server's fault under MLRun's status: sending the request again would not mend it.
+        return UnprocessableEntityError(
+            message, param=field, code="invalid_response", type="server_error", should_retry=False
+        )

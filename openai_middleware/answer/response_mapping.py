@@ -1,0 +1,163 @@
+"""Output rules compiled: from the bytes of a JSON answer to the bytes that the client gets."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Raw
+
+from openai_middleware.mapping.json_codec import UNDECODABLE, fields_of, items_of, value_of
+from openai_middleware.mapping.json_path import ABSENT, compile_source, top_level_field
+from openai_middleware.mapping.rule import BodyMapping
+
+AbsentOptional = Literal["omit", "null"]
+ExtraFields = Literal["drop", "keep"]
+
+_NULL: Final = Raw(b"null")
+_BOOLEANS: Final = (Raw(b"true"), Raw(b"false"))
+_ITEMS: Final = "data"
+
+
+class MissingFieldError(Exception):
+    """An answer of the app lacks a mandatory field; `field` is None where the answer is no JSON object at all."""
+
+    def __init__(self, field: str | None) -> None:
+        super().__init__(field)
+        self.field = field
+
+
+class ResponseMapping:
+    """From the bytes of a JSON answer to the bytes that the client gets.
+
+    Args:
+        rules: The output rules.
+        nullable: Mandatory destinations that are filled with null where they are absent.
+        absent_optional: Whether an absent optional field is left out (`"omit"`) or filled with null (`"null"`).
+        booleans: Destinations where anything but true and false counts as absent.
+        extra_fields: Whether top-level fields that no rule names are left out (`"drop"`) or stay, after the
+            others (`"keep"`).
+        item_fields: The fields of the objects in a list's `data`; what else they hold is left out. Empty: they are left
+            as they are.
+    """
+
+    __slots__ = ("_booleans", "_decode", "_filled", "_fits", "_item_fields", "_keeps_extra", "_rules", "_sources")
+
+    def __init__(
+        self,
+        rules: Sequence[BodyMapping],
+        nullable: Collection[str] = (),
+        absent_optional: AbsentOptional = "omit",
+        booleans: Collection[str] = (),
+        extra_fields: ExtraFields = "drop",
+        item_fields: Collection[str] = (),
+    ) -> None:
+        self._booleans = booleans
+        self._keeps_extra = extra_fields == "keep"
+        self._item_fields = frozenset() if self._keeps_extra else frozenset(item_fields)
+        self._rules = [(rule.destination_path, compile_source(rule.source_path), rule.mandatory) for rule in rules]
+        self._filled = {
+            rule.destination_path
+            for rule in rules
+            if (rule.destination_path in nullable if rule.mandatory else absent_optional == "null")
+        }
+        fields = [top_level_field(rule.source_path) for rule in rules]
+        self._sources = frozenset(fields)
+        # A top-level field is moved as the bytes it stands in; only what lies deeper has to be decoded.
+        self._decode: Callable[[bytes], Any] = value_of if None in fields else fields_of
+        renames = any(rule.destination_path != field for rule, field in zip(rules, fields, strict=True))
+        self._fits = None if renames else self._compile_test()
+
+    def _compile_test(self) -> Callable[[bytes], object] | None:
+        """A decoder that refuses every object which does not have just the fields that the client is to get.
+
+        None where a field has a name that msgspec takes for no struct: with a quote or a control character.
+        """
+        types: dict[str, Any] = dict.fromkeys(self._booleans, bool)
+        if self._item_fields:
+            item = _fitting(dict.fromkeys(self._item_fields, (Raw, _NULL)))
+            types[_ITEMS] = list[item]  # type: ignore[valid-type]
+        fields = {
+            destination: (types.get(destination, Raw),)
+            if mandatory or destination in self._filled
+            else (types.get(destination, Raw), _NULL)
+            for destination, _, mandatory in self._rules
+        }
+        try:
+            return msgspec.json.Decoder(_fitting(fields, forbids_unknown=not self._keeps_extra)).decode
+        except ValueError:
+            return None
+
+    def apply(self, body: bytes) -> bytes:
+        """Map an answer; the very same object comes back where nothing has to change.
+
+        Raises:
+            MissingFieldError: A mandatory field is absent, or the answer is no object and some field is mandatory.
+            msgspec.DecodeError, UnicodeDecodeError, RecursionError: The bytes are not taken as JSON (`UNDECODABLE`).
+        """
+        if self._fits is not None:
+            try:
+                self._fits(body)
+            except msgspec.ValidationError:
+                pass
+            else:
+                return body
+        try:
+            fields = self._decode(body)
+        except msgspec.ValidationError:
+            fields = value_of(body)
+        if not isinstance(fields, dict):
+            if any(mandatory for _, _, mandatory in self._rules):
+                raise MissingFieldError(None)
+            return body
+        selected = self._select(fields)
+        if self._decode is fields_of and selected == fields:
+            # Fields that only stand in another order are no reason to change the bytes.
+            return body
+        return msgspec.json.encode(selected)
+
+    def _select(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        selected = {}
+        for destination, find, mandatory in self._rules:
+            value = find(fields)
+            if destination in self._booleans and not (isinstance(value, bool) or value in _BOOLEANS):
+                value = ABSENT
+            if value is not ABSENT:
+                selected[destination] = value
+            elif destination in self._filled:
+                selected[destination] = None
+            elif mandatory:
+                raise MissingFieldError(destination)
+        if self._item_fields and isinstance(selected.get(_ITEMS), Raw):
+            selected[_ITEMS] = self._filtered(selected[_ITEMS])
+        if self._keeps_extra:
+            extra = {name: value for name, value in fields.items() if name not in self._sources}
+            selected = selected | {name: value for name, value in extra.items() if name not in selected}
+        return selected
+
+    def _filtered(self, items: Raw) -> Raw:
+        """The items of a list with the fields of their own schema."""
+        try:
+            split = items_of(items)
+        except UNDECODABLE:  # not all of them are objects
+            return items
+        if all(item.keys() <= self._item_fields for item in split):
+            return items
+        filtered = [{name: item[name] for name in item if name in self._item_fields} for item in split]
+        return Raw(msgspec.json.encode(filtered))
+
+
+def _fitting(fields: Mapping[str, tuple[Any, ...]], *, forbids_unknown: bool = True) -> type[msgspec.Struct]:
+    """A struct of these fields, each with its type and, where it may be absent, any default.
+
+    Raises:
+        ValueError: A name is none that msgspec takes.
+    """
+    names = {f"field_{index}": name for index, name in enumerate(fields)}
+    return msgspec.defstruct(
+        "Fitting",
+        [(own_name, *fields[name]) for own_name, name in names.items()],
+        rename=names,
+        forbid_unknown_fields=forbids_unknown,
+        kw_only=True,
+        gc=False,
+    )

@@ -1,0 +1,65 @@
+"""What all parts of a configuration have in common."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from inspect import signature
+from typing import Any, Self, TypeVar, dataclass_transform
+
+from pydantic import ConfigDict, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from openai_middleware.mistakes import reported_mistakes
+
+Class = TypeVar("Class", bound=type)
+
+
+class Configuration:
+    """A part of a configuration: strict fields, and a dictionary form."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain JSON values; what is None is left out."""
+        adapter = TypeAdapter(type(self))
+        struct: dict[str, Any] = adapter.dump_python(
+            self, mode="json", exclude_none=True, warnings=False, by_alias=True
+        )
+        return struct
+
+    @classmethod
+    def from_dict(cls, struct: Mapping[str, Any] | None = None, *, context: Mapping[str, Any] | None = None) -> Self:
+        """The configuration that `to_dict` wrote; None is an empty dictionary.
+
+        Args:
+            struct: The dictionary.
+            context: What validators of the class know beside it.
+
+        Raises:
+            ConfigurationError: With every mistake in the dictionary.
+        """
+        with reported_mistakes():
+            return TypeAdapter(cls).validate_python({} if struct is None else plain(struct), context=context)
+
+
+@dataclass_transform()
+def configuration(cls: Class) -> Class:
+    """Make a class of a configuration's fields, each written once; its constructor raises ConfigurationError."""
+    made: Any = dataclass(config=ConfigDict(extra="forbid"))(cls)
+    construct: Callable[..., None] = made.__init__
+
+    names = list(signature(made).parameters)
+
+    @wraps(construct)
+    def construct_checked(self: object, /, *args: Any, **fields: Any) -> None:
+        with reported_mistakes():
+            # By their names, which is how mistakes in them are told.
+            named = dict(zip(names, args, strict=False))
+            construct(self, *plain(args[len(names) :]), **plain(named), **plain(fields))
+
+    made.__init__ = construct_checked
+    return cls if made is cls else made  # type: ignore[no-any-return]
+
+
+def plain(struct: Any) -> Any:
+    """A structure with keys that are str: as YAML has them, others are unknown fields like any other."""
+    if isinstance(struct, Mapping):
+        return {str(key): plain(value) for key, value in struct.items()}
+    return [plain(value) for value in struct] if isinstance(struct, list | tuple) else struct

@@ -1,0 +1,101 @@
+"""HTTP headers as bytes and as text, and which of them describe a body."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Final
+
+Header = tuple[bytes, bytes]
+
+# What an answer says of its old bytes: RFC 9110 (ETag), RFC 1864, RFC 3230, RFC 9530.
+OF_OLD_BYTES: Final = frozenset(
+    (b"etag", b"content-md5", b"digest", b"content-digest", b"repr-digest", b"transfer-encoding")
+)
+# What a stream cannot say of the bytes that will have left when it ends.
+OF_WHOLE_BODY: Final = OF_OLD_BYTES - {b"transfer-encoding"} | {b"content-length"}
+# Proxies (nginx) and caches would hold events back.
+AGAINST_BUFFERING: Final = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+
+def as_text(headers: Iterable[Header]) -> list[tuple[str, str]]:
+    """Headers as WSGI and frameworks have them: Latin-1 as text (PEP 3333, "Unicode Issues")."""
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+
+
+def as_bytes(headers: Iterable[tuple[str, str]], errors: str = "strict") -> list[Header]:
+    """Headers as ASGI and exchanges have them.
+
+    Args:
+        headers: The headers as text.
+        errors: What becomes of characters that Latin-1 lacks, as `str.encode` has it.
+
+    Raises:
+        UnicodeEncodeError: A character has no place in a header.
+    """
+    return [(name.encode("latin-1", errors), value.encode("latin-1", errors)) for name, value in headers]
+
+
+def media_type(value: bytes) -> str:
+    """The value of a header up to its parameters, in lower case: `text/event-stream` of a content type."""
+    return value.partition(b";")[0].strip().lower().decode("latin-1")
+
+
+def describing(headers: Sequence[Header], body: bytes) -> list[Header]:
+    """The headers of an answer that had other bytes than `body`: a right Content-Length, nothing of the old bytes."""
+    length = b"%d" % len(body)
+    described: list[Header] = []
+    has_length = False
+    for header in headers:
+        name = header[0].lower()
+        if name == b"content-length":
+            if not has_length:
+                described.append((header[0], length))
+            has_length = True
+        elif name not in OF_OLD_BYTES:
+            described.append(header)
+    if not has_length:
+        described.append((b"content-length", length))
+    return described
+
+
+def measuring(headers: Sequence[Header], body: bytes) -> Sequence[Header]:
+    """The headers of an answer that has always had these bytes: the very same, or with a right Content-Length."""
+    lengths = [header for header in headers if header[0].lower() == b"content-length"]
+    length = b"%d" % len(body)
+    if not lengths or (len(lengths) == 1 and lengths[0][1] == length):
+        return headers
+    first = lengths[0][0], length
+    measured = [first if header is lengths[0] else header for header in headers]
+    return [header for header in measured if header is first or header[0].lower() != b"content-length"]
+
+
+class Headers(Mapping[str, str]):
+    """Request headers by name, in letters of any case. Of a header that came twice, the values are joined by commas."""
+
+    def __init__(self, headers: Iterable[Header] = ()) -> None:
+        self._headers = headers
+
+    @cached_property
+    def _by_name(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for name, value in as_text(self._headers):
+            lowered = name.lower()
+            # RFC 9110, section 5.3; cookies alone are joined by semicolons (RFC 6265, section 5.4).
+            separator = "; " if lowered == "cookie" else ", "
+            found[lowered] = found[lowered] + separator + value if lowered in found else value
+        return found
+
+    def __getitem__(self, name: str) -> str:
+        return self._by_name[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._by_name
+
+    def __repr__(self) -> str:
+        # Values are secrets often enough.
+        return f"Headers({', '.join(self)})"

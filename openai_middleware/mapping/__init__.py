@@ -1,0 +1,1 @@
+"""Rules from one place to another, JSONPath, and JSON itself: what requests and answers are mapped with."""

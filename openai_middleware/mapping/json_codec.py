@@ -1,0 +1,35 @@
+"""JSON, decoded as far as it is needed."""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+fields_of = msgspec.json.Decoder(dict[str, Raw]).decode
+"""The top-level fields of an object, each as the bytes that it stands in."""
+
+items_of = msgspec.json.Decoder(list[dict[str, Raw]]).decode
+"""The objects of an array, split in the same way."""
+
+value_of = msgspec.json.Decoder().decode
+"""A whole document."""
+
+# What msgspec raises for a document that it does not take: RecursionError is how it refuses deep nesting.
+UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def reason_of(error: Exception) -> str:
+    """Why a document was not taken, for a person."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return str(error)
+
+
+def json_kind(value: Any) -> str:
+    """What a decoded value is in the words of JSON, such as `an array`."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "a number"
+    kinds = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
+    return kinds.get(type(value), "null")

@@ -1,0 +1,62 @@
+"""JSONPath (RFC 9535), compiled to functions."""
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from openai_middleware.mistakes import ConfigurationError, ConfigurationMistake
+
+ABSENT: Final = object()
+"""What a compiled path returns where it finds nothing: null is a value."""
+
+_TOP_LEVEL_FIELD = re.compile(r"(?:\$\.)?([A-Za-z_][A-Za-z0-9_]*)|\$?\['([^'\\]*)'\]|\$?\[\"([^\"\\]*)\"\]")
+
+
+def top_level_field(source_path: str) -> str | None:
+    """The field that a path names where it names just one field of the body itself, else None."""
+    found = _TOP_LEVEL_FIELD.fullmatch(source_path)
+    return next(group for group in found.groups() if group is not None) if found else None
+
+
+def compile_source(source_path: str) -> Callable[[Any], Any]:
+    """Compile a JSONPath to a function from a body to the value found.
+
+    No match is ABSENT, one match is its value, several are a list. The function raises RecursionError on a body that
+    is nested more deeply than the path can follow.
+
+    Raises:
+        ConfigurationError: The path is no JSONPath.
+    """
+    field = top_level_field(source_path)
+    if field is not None:
+        return lambda body: body.get(field, ABSENT)
+    import jsonpath  # half of the package's import time, and most applications name top-level fields only
+
+    try:
+        path = jsonpath.compile(source_path)
+    except (jsonpath.JSONPathError, ValueError, re.error) as error:
+        # The last two the library lets through, for an index `1e5` and for a bad regular expression; and its own
+        # rendering of an error at the end of a path raises in its turn.
+        raise _invalid_source(source_path, error.args[0] if error.args else "") from error
+    if str(path) == "$" and source_path.strip() != "$":
+        raise _invalid_source(source_path, "it names nothing")
+
+    def find(body: Any) -> Any:
+        try:
+            values = path.findall(body)
+        except jsonpath.exceptions.JSONPathRecursionError as error:
+            raise RecursionError(source_path) from error
+        return values if len(values) > 1 else values[0] if values else ABSENT
+
+    return find
+
+
+def _invalid_source(source_path: str, reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        ConfigurationMistake(
+            "source_path_invalid",
+            f"This is no JSONPath: {reason}.",
+            source_path,
+            "Write a path of RFC 9535, such as '$.model' or \"$['a name']\"; '$' is the whole body.",
+        )
+    )

@@ -1,0 +1,158 @@
+"""Request bodies: read up to a limit, decoded, and turned into keyword arguments."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from openai_middleware.errors import BadRequestError, RequestTooLargeError, UnprocessableEntityError
+from openai_middleware.mapping.json_codec import UNDECODABLE, json_kind, reason_of, value_of
+from openai_middleware.mapping.json_path import ABSENT, compile_source, top_level_field
+from openai_middleware.mapping.rule import BodyMapping
+
+_LENGTH_DIGITS: Final = 30
+
+
+def declared_length(value: bytes) -> int | None:
+    """The number of bytes that a Content-Length declares; None where it is no number (RFC 9110, section 8.6)."""
+    # int() refuses thousands of digits; nobody sends a body that needs more than these.
+    return int(value.lstrip(b"0")[:_LENGTH_DIGITS] or b"0") if value.isdigit() else None
+
+
+class BodyReader:
+    """The body of one request while it comes in.
+
+    Args:
+        content_length: The length that the request declares, or None.
+        limit: How many bytes there may be, or None.
+
+    Raises:
+        RequestTooLargeError: The request declares more than the limit.
+    """
+
+    __slots__ = ("_body", "_limit", "content_length")
+
+    def __init__(self, content_length: int | None, limit: int | None) -> None:
+        self.content_length = content_length
+        self._limit = limit
+        self._body: bytes | bytearray = b""
+        self._check(content_length or 0)
+
+    @property
+    def size(self) -> int:
+        """How many bytes have come."""
+        return len(self._body)
+
+    def feed(self, chunk: bytes) -> None:
+        """Take some bytes.
+
+        Raises:
+            RequestTooLargeError: With them it is more than the limit.
+        """
+        if not self._body:
+            self._body = chunk
+        else:
+            if not isinstance(self._body, bytearray):
+                # One buffer that grows: a list of one-byte chunks takes a hundred times their size.
+                self._body = bytearray(self._body)
+            self._body += chunk
+        self._check(len(self._body))
+
+    def end(self, *, is_complete: bool = False) -> bytes:
+        """The whole body: no more bytes come.
+
+        Args:
+            is_complete: Whether the server says that this is the end. Where a client leaves in the middle of a body,
+                ASGI servers tell, while WSGI servers end it as if it were complete.
+
+        Raises:
+            BadRequestError: The request declares more than has come, and the server does not vouch for it.
+        """
+        if not is_complete and self.content_length is not None and len(self._body) < self.content_length:
+            raise BadRequestError("The request body ended before its Content-Length.", code="incomplete_body")
+        return bytes(self._body)
+
+    def _check(self, size: int) -> None:
+        if self._limit is not None and size > self._limit:
+            message = f"The request body is larger than {self._limit} bytes."
+            raise RequestTooLargeError(message, code="request_too_large")
+
+
+def decode_body(body: bytes, *, is_json: bool) -> Any:
+    """Decode a body that is not empty.
+
+    Args:
+        body: The bytes.
+        is_json: Whether it has to be JSON. Otherwise text that is no JSON comes back as a str, and what is no text
+            as bytes.
+
+    Raises:
+        BadRequestError: It has to be JSON and is not.
+    """
+    try:
+        return value_of(body)
+    except UNDECODABLE as error:
+        if is_json:
+            raise _malformed(error) from error
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return body
+
+
+def _malformed(error: Exception) -> BadRequestError:
+    return BadRequestError(f"The request body is no valid JSON: {reason_of(error)}.", code="invalid_json")
+
+
+class RequestMapping:
+    """Input rules compiled: from a decoded request body to keyword arguments."""
+
+    __slots__ = ("_fields", "_mandatory", "_rules")
+
+    def __init__(self, rules: Sequence[BodyMapping]) -> None:
+        self._rules = [(rule.destination_path, compile_source(rule.source_path)) for rule in rules]
+        self._mandatory = [rule for rule in rules if rule.mandatory]
+        fields = [(rule.destination_path, top_level_field(rule.source_path)) for rule in rules]
+        # Bodies have few of the fields that there are rules for: a look-up is cheaper than a call.
+        self._fields = None if any(field is None for _, field in fields) else fields
+
+    def extract(self, body: Any) -> dict[str, Any]:
+        """The keyword arguments in a decoded body; None stands for a body that was empty.
+
+        Raises:
+            BadRequestError: The body is nested more deeply than a path can follow.
+            UnprocessableEntityError: A mandatory field is absent, or the body is no object and some field is mandatory.
+        """
+        if body is not None and not isinstance(body, dict):
+            self.refuse(json_kind(body))
+            return {}
+        kwargs: dict[str, Any] = {}
+        if body is not None:
+            try:
+                kwargs = self._found(body)
+            except RecursionError as error:
+                raise _malformed(error) from error
+        missing = [_source_name(rule) for rule in self._mandatory if rule.destination_path not in kwargs]
+        if missing:
+            names = ", ".join(f"'{name}'" for name in missing)
+            message = f"Missing required parameter{'s' if len(missing) > 1 else ''}: {names}."
+            raise UnprocessableEntityError(message, param=missing[0], code="missing_required_parameter")
+        return kwargs
+
+    def _found(self, body: dict[str, Any]) -> dict[str, Any]:
+        if self._fields is not None:
+            return {destination: body[field] for destination, field in self._fields if field in body}
+        found = ((destination, find(body)) for destination, find in self._rules)
+        return {destination: value for destination, value in found if value is not ABSENT}
+
+    def refuse(self, kind: str) -> None:
+        """Refuse a body that is no JSON object, but this kind of thing, where a field of it would be mandatory.
+
+        Raises:
+            UnprocessableEntityError: A field is mandatory.
+        """
+        if self._mandatory:
+            message = f"The request body must be a JSON object, not {kind}."
+            raise UnprocessableEntityError(message, code="invalid_type")
+
+
+def _source_name(rule: BodyMapping) -> str:
+    return top_level_field(rule.source_path) or rule.source_path

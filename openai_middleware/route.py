@@ -1,0 +1,174 @@
+"""The route: what the endpoints that match a request mean together, compiled once.
+
+A feature is a function from route to route, applied when a route is compiled: it may give the route another mapping, or
+a handler that answers instead of the app.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from openai_middleware.answer.event_mapping import ContractEvents, EventMapping, PassingEvents, RuleEvents
+from openai_middleware.answer.response_mapping import AbsentOptional, ExtraFields, ResponseMapping
+from openai_middleware.config import APIHandlerAction, BodyMappings, EndpointConfig
+from openai_middleware.contract import Contract, Operation
+from openai_middleware.mapping.rule import BodyMapping, merged
+from openai_middleware.request.body import RequestMapping
+from openai_middleware.request.call import OpenAICall
+
+logger = logging.getLogger("openai_middleware")
+
+# The SDK asks for page after page until it reads `has_more: false`: with null it would not stop.
+_BOOLEANS: Final = frozenset(("has_more",))
+
+
+class CallHandler(Protocol):
+    """A function that handles a call, however it does it."""
+
+    def run(self, call: OpenAICall) -> object:
+        """Handle a call in sync code."""
+
+    async def arun(self, call: OpenAICall) -> object:
+        """Handle a call on an event loop."""
+
+
+class Once:
+    """Says things in the log once each. A race of two threads costs a second line, nothing else."""
+
+    __slots__ = ("_said",)
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def warn(self, message: str) -> None:
+        """Log a warning, the first time."""
+        if message not in self._said:
+            self._said.add(message)
+            logger.warning(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What the endpoints that match a request mean together.
+
+    Attributes:
+        name: The operation, or the endpoint's key, for messages.
+        operation: The operation of the OpenAI API, or None.
+        request_mapping: From the body to keyword arguments, or None.
+        response_mapping: From the app's JSON answer to the client's, or None.
+        event_mapping: From the data of the app's server-sent events to the client's.
+        query_types: The types of query parameters that are not strings.
+        takes_multipart: Whether multipart is the operation's own request format.
+        may_stream: Whether the client decides by `stream` between JSON and events.
+        handler: What answers instead of the app, or None.
+        once: What has been said of this route in the log.
+    """
+
+    name: str
+    operation: str | None
+    request_mapping: RequestMapping | None
+    response_mapping: ResponseMapping | None
+    event_mapping: EventMapping
+    query_types: Mapping[str, str]
+    takes_multipart: bool
+    may_stream: bool
+    handler: CallHandler | None = None
+    once: Once = field(default_factory=Once)
+
+
+Feature = Callable[[Route], Route]
+
+
+class Endpoint:
+    """A configured endpoint, with what the contract knows of it. Compared by identity."""
+
+    __slots__ = ("config", "is_forbidden", "operation")
+
+    def __init__(self, config: EndpointConfig, contract: Contract) -> None:
+        self.config = config
+        self.is_forbidden = config.action is APIHandlerAction.FORBID
+        self.operation = contract.operation(config.operation) if config.operation else None
+
+
+class RouteCompiler:
+    """Compiles routes.
+
+    Args:
+        contract: What the streams of operations are looked up in.
+        absent_optional: See `ResponseMapping`.
+        extra_fields: See `ResponseMapping`.
+        features: What is applied to each route, in this order.
+    """
+
+    def __init__(
+        self,
+        contract: Contract,
+        absent_optional: AbsentOptional,
+        extra_fields: ExtraFields,
+        features: Sequence[Feature] = (),
+    ) -> None:
+        self._contract = contract
+        self._absent_optional: AbsentOptional = absent_optional
+        self._extra_fields: ExtraFields = extra_fields
+        self._features = features
+
+    def compile(self, endpoints: Sequence[Endpoint]) -> Route:
+        """The route of the endpoints that match a request, the most specific first."""
+        top = endpoints[0].config
+        operation = endpoints[0].operation
+        nullable = _nullable(endpoints)
+        response_rules = _merged_rules(endpoint.config.output_body_mappings for endpoint in endpoints)
+        request_rules = _merged_rules(endpoint.config.input_body_mappings for endpoint in endpoints)
+        is_multipart = operation is not None and operation.request == "multipart"
+        route = Route(
+            name=top.operation or top.get_endpoint_key(),
+            operation=top.operation,
+            request_mapping=RequestMapping(request_rules) if request_rules else None,
+            response_mapping=self._response_mapping(response_rules, nullable, operation),
+            event_mapping=self._event_mapping(endpoints, response_rules, nullable),
+            query_types={name: query.type for name, query in operation.query.items()} if operation else {},
+            takes_multipart=is_multipart,
+            may_stream=operation is not None
+            and operation.stream is not None
+            and not is_multipart
+            and ("stream" in operation.body or "stream" in operation.query),
+        )
+        for feature in self._features:
+            route = feature(route)
+        return route
+
+    def _response_mapping(
+        self, rules: Sequence[BodyMapping], nullable: Sequence[str], operation: Operation | None
+    ) -> ResponseMapping | None:
+        if not rules:
+            return None
+        if operation is None:
+            return ResponseMapping(rules, nullable, self._absent_optional)
+        return ResponseMapping(
+            rules, nullable, self._absent_optional, _BOOLEANS, self._extra_fields, operation.item_fields
+        )
+
+    def _event_mapping(
+        self, endpoints: Sequence[Endpoint], response_rules: Sequence[BodyMapping], nullable: Sequence[str]
+    ) -> EventMapping:
+        operation = endpoints[0].operation
+        stream = self._contract.stream(operation.stream) if operation and operation.stream else None
+        if stream is not None and endpoints[0].config.stream_body_mappings is None:
+            return ContractEvents(stream, response_rules, nullable, self._extra_fields)
+        rules = _merged_rules(endpoint.config.stream_body_mappings for endpoint in endpoints)
+        return RuleEvents(rules, stream) if rules else PassingEvents()
+
+
+def _nullable(endpoints: Iterable[Endpoint]) -> list[str]:
+    operations = (endpoint.operation for endpoint in endpoints if endpoint.operation is not None)
+    return [name for operation in operations for name in operation.nullable]
+
+
+def _merged_rules(mappings: Iterable[BodyMappings | None]) -> list[BodyMapping]:
+    """The rules of several scopes, given the most specific first."""
+    rules: list[BodyMapping] = []
+    for scope in reversed(list(mappings)):
+        if scope is not None:
+            rules = merged(rules, scope.rules)
+    return rules
