@@ -669,12 +669,14 @@ async def test_a_disabled_configuration_switches_everything_off(line: str) -> No
 async def served(**arguments: Any) -> set[str]:
     """The operations that a middleware with these arguments serves, asked for one by one."""
     found = set()
+    app = App()
+    middleware = OpenAIMiddleware(app, **arguments)
     for group in contract.shipped().groups:
         for operation in contract.shipped().operations(group):
-            app = App()
+            app.scopes.clear()
             target = arguments.get("prefix", "") + operation.path.replace("{", "").replace("}", "")
             body = dict.fromkeys(operation.body, "x")
-            await request(OpenAIMiddleware(app, **arguments), operation.method, target, body)
+            await request(middleware, operation.method, target, body)
             if app.is_called and is_matched(app) and app.call.operation == operation.name:
                 found.add(operation.name)
     return found

@@ -287,7 +287,7 @@ def test_function_of_any_signature_is_called_or_the_client_is_told_what_is_missi
         return ""
 
     target = f"/v1/chat/completions?{'&'.join(f'{name}=sent' for name in query)}"
-    sent = by_wsgi(function, "POST", target, sent_body)
+    sent = by_wsgi(function, "POST", target, sent_body, endpoints=["chat_completions"])
 
     missing = required - kwargs.keys()
     if missing:
