@@ -21,8 +21,11 @@ demo: $(STAMP) ## start the example app, drive it with the official OpenAI SDK, 
 serve: $(STAMP) ## start the example app and leave it running
 	@$(PYTHON) docs/examples/ask_docs.py $(ARGS)
 
+# A file stays in one process, so that what it sets up for all its tests, such as a server, is set up once.
+PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+
 test: $(STAMP) ## run all tests with coverage (one file: make test ARGS=tests/test_config.py)
-	$(PYTHON) -m pytest --cov --cov-report=term $(ARGS)
+	$(PYTHON) -m pytest $(PARALLEL) --cov --cov-report=term $(ARGS)
 
 lint: $(STAMP) ## ruff check, ruff format --check, mypy --strict
 	$(PYTHON) -m ruff check .
