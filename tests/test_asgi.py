@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -580,7 +580,6 @@ async def test_starlette_answer_is_mapped() -> None:  # O2
 CHUNKS = st.lists(st.sampled_from([b"", b'{"id"', b": 1}", b', "junk": 2}', b"[]"]), max_size=4)
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([200, 204, 404, 500]),
     st.sampled_from([PLAIN, start()["headers"]]),
@@ -616,7 +615,6 @@ async def test_client_gets_the_apps_answer_or_an_envelope_and_never_both(
         assert sent.messages == []
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from openai_middleware import APIHandlerConfig, OpenAIMiddleware
@@ -54,7 +54,6 @@ def share_an_end(one: BodyMapping, other: BodyMapping) -> bool:
 # --- merging
 
 
-@settings(deadline=None)
 @given(SCOPES, SCOPES)
 def test_inherited_rules_stay_where_no_specific_one_shares_their_source_or_destination(
     inherited: list[BodyMapping], specific: list[BodyMapping]
@@ -64,7 +63,6 @@ def test_inherited_rules_stay_where_no_specific_one_shares_their_source_or_desti
     assert merged(inherited, specific) == [*kept, *specific]
 
 
-@settings(deadline=None)
 @given(st.lists(SCOPES, min_size=3, max_size=5))
 def test_any_chain_of_scopes_merges_without_two_rules_for_one_source_or_one_destination(
     scopes: list[list[BodyMapping]],
@@ -236,7 +234,6 @@ TOKENS = [
 ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(TOKENS), min_size=1, max_size=7).map("".join), OBJECTS)
 def test_any_text_is_refused_as_a_source_or_searches_any_object(source: str, body: dict[str, Any]) -> None:  # B5
     try:
@@ -246,7 +243,6 @@ def test_any_text_is_refused_as_a_source_or_searches_any_object(source: str, bod
     find(body)
 
 
-@settings(deadline=None)
 @given(SCOPES, OBJECTS)
 def test_kwargs_are_the_mapped_fields_that_are_there(rules: list[BodyMapping], body: dict[str, Any]) -> None:  # B2 B3
     fields = {rule: "a" if "a" in rule.source_path else field_of(rule) for rule in rules}
@@ -267,7 +263,6 @@ def test_kwargs_are_the_mapped_fields_that_are_there(rules: list[BodyMapping], b
 # --- answers
 
 
-@settings(deadline=None)
 @given(
     rules=TOP_LEVEL_RULES,
     answer=OBJECTS,
@@ -307,7 +302,6 @@ def test_answers_keep_their_mapped_fields_and_change_only_where_they_must(
         assert list(json.loads(mapped)) == list(expected)
 
 
-@settings(deadline=None)
 @given(TOP_LEVEL_RULES, JSON.filter(lambda value: not isinstance(value, dict)))
 def test_answers_that_are_no_object_pass_unless_a_field_is_mandatory(
     rules: list[BodyMapping], answer: Any
@@ -323,7 +317,6 @@ def test_answers_that_are_no_object_pass_unless_a_field_is_mandatory(
         assert mapping.apply(body) is body
 
 
-@settings(deadline=None)
 @given(
     TOP_LEVEL_RULES,
     st.sampled_from(["$.a", "$.a.b"]),

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from openai_middleware import APIHandlerConfig, EndpointConfig, OpenAIMiddleware
@@ -218,7 +218,6 @@ async def test_body_too_deep_for_a_path_is_a_bad_request(source: str, depth: int
     assert not app.is_called
 
 
-@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -428,7 +427,6 @@ async def test_name_from_the_body_and_the_path_is_a_bad_request(query: str, plac
 PARAMS = st.dictionaries(st.sampled_from("abcdef"), st.integers(), max_size=3)
 
 
-@settings(deadline=None)
 @given(PARAMS, PARAMS, PARAMS)
 def test_parameters_join_in_order_where_no_name_stands_twice(
     body: dict[str, int], query: dict[str, int], path: dict[str, int]

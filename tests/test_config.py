@@ -278,7 +278,6 @@ ENDPOINTS = st.builds(
 
 
 @given(st.booleans(), st.lists(ENDPOINTS, max_size=4), st.booleans())
-@settings(deadline=None)
 def test_a_round_trip_through_json_is_equal(
     enabled: bool, endpoints: list[EndpointConfig], include_url_info: bool
 ) -> None:
@@ -609,7 +608,7 @@ def test_invalid_json_paths_fail_at_add_mapping(source: str) -> None:  # B5
 
 
 @given(st.text(st.sampled_from("$.[]'\"*:?@()a0 ,-&|<>=!~^#{}\\\n"), max_size=8) | st.text(max_size=6))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_text_is_a_source_or_refused_as_one(source: str) -> None:  # B5 B6
     codes = codes_of(BodyMappings().add_mapping, source, "x")
 

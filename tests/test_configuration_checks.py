@@ -232,20 +232,18 @@ JUNK = st.recursive(
 
 
 @given(st.dictionaries(KEYS, JUNK, max_size=6) | JUNK)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @pytest.mark.parametrize("kind", [APIHandlerConfig, EndpointConfig, BodyMappings])
 def test_any_dictionary_is_taken_or_refused_with_codes_that_are_documented(kind: Any, struct: Any) -> None:
     assert set(codes_of(lambda: kind.from_dict(struct))) <= CODES
 
 
 @given(st.dictionaries(st.sampled_from([*Options.__annotations__, "x"]), JUNK))
-@settings(deadline=None)
 def test_any_options_are_taken_or_refused_with_codes_that_are_documented(options: Any) -> None:
     assert set(codes_of(lambda: middleware(endpoints=[], **options))) <= CODES
 
 
 @given(JUNK, JUNK)
-@settings(deadline=None)
 def test_any_groups_and_prefixes_are_taken_or_refused_with_codes_that_are_documented(  # C2
     endpoints: Any, prefix: Any
 ) -> None:

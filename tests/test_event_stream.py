@@ -165,7 +165,7 @@ ALL_KINDS = pytest.mark.parametrize("kind", KINDS, ids=["chat", "responses", "cu
 @ALL_KINDS
 @given(stream=STREAMS, positions=st.lists(st.integers(0), max_size=5))
 @example(stream=b"data: 1\r\r\n\ndata: 2\r\n\rdata: 3\n\r\ndata: 4\r\n\r\n\rdata: 5\r\n\n\r\r", positions=[9])
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_split_gives_the_same_bytes(
     kind: Callable[[], EventStream], stream: bytes, positions: list[int]
 ) -> None:  # S1
@@ -207,7 +207,7 @@ def decoded(events: list[Event]) -> list[tuple[str, Any]]:
 
 
 @given(STREAMS)
-@settings(deadline=None, max_examples=1000)
+@settings(max_examples=1000)
 def test_a_chat_stream_keeps_every_event_and_of_each_what_a_chunk_has(stream: bytes) -> None:  # S1 S2 S3 S5
     sent = through(chat(), stream)
 
@@ -215,14 +215,14 @@ def test_a_chat_stream_keeps_every_event_and_of_each_what_a_chunk_has(stream: by
 
 
 @given(STREAMS)
-@settings(deadline=None, max_examples=1000)
+@settings(max_examples=1000)
 def test_without_mappings_every_event_that_has_data_arrives_as_it_was(stream: bytes) -> None:  # S1 S5
     assert parse(through(custom(), stream)) == [found for found in parse(stream + b"\n\n") if found.data]
 
 
 @ALL_KINDS
 @given(stream=STREAMS)
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_the_sdk_reads_what_a_browser_reads_and_never_an_event_without_data(
     kind: Callable[[], EventStream], stream: bytes
 ) -> None:  # S3 S5
@@ -234,7 +234,7 @@ def test_the_sdk_reads_what_a_browser_reads_and_never_an_event_without_data(
 
 @ALL_KINDS
 @given(stream=STREAMS)
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_an_event_leaves_when_its_last_byte_has_come(kind: Callable[[], EventStream], stream: bytes) -> None:  # S1
     through_whole_prefix = kind()
     sent = b""

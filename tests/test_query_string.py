@@ -31,7 +31,6 @@ def nested(depth: int) -> st.SearchStrategy[Any]:
 
 
 @given(st.dictionaries(KEYS, nested(5), max_size=4))
-@settings(deadline=None)
 def test_what_the_sdk_sends_comes_back_as_it_was(params: dict[str, Any]) -> None:  # Q1 Q3
     query = Querystring(array_format="brackets").stringify(params)
 
@@ -39,14 +38,13 @@ def test_what_the_sdk_sends_comes_back_as_it_was(params: dict[str, Any]) -> None
 
 
 @given(st.binary(), st.dictionaries(st.sampled_from(["a", "limit", ""]), st.sampled_from(list(TYPES.values()))))
-@settings(deadline=None)
 def test_any_bytes_are_parsed_or_refused_with_400(query: bytes, types: dict[str, str]) -> None:  # Q1
     with suppress(BadRequestError):
         parse_query(query, types)
 
 
 @given(st.text(st.sampled_from("ab[]=&+%25;.é"), max_size=30))
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_brackets_in_any_order_are_parsed_or_refused_with_400(query: str) -> None:  # Q3
     with suppress(BadRequestError):
         params = parse_query(query.encode(), {"a": "integer", "b": "boolean"})
@@ -55,7 +53,6 @@ def test_brackets_in_any_order_are_parsed_or_refused_with_400(query: str) -> Non
 
 
 @given(st.lists(st.tuples(KEYS, TEXT), max_size=6), st.sampled_from([quote, quote_plus]))
-@settings(deadline=None)
 def test_a_single_value_is_a_string_and_a_repeated_one_a_list(  # Q1
     pairs: list[tuple[str, str]], encode: Callable[..., str]
 ) -> None:
