@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from openai_middleware import OpenAIMiddleware
 from openai_middleware.errors import NotFoundError
-from tests.drivers import (
+from tests.support.drivers import (
     App,
     Message,
     Script,

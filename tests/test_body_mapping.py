@@ -21,7 +21,7 @@ from openai_middleware.body_mapping import (
     merged,
 )
 from openai_middleware.errors import ConfigurationError, UnprocessableEntityError
-from tests.drivers import App, endpoint, mappings, request
+from tests.support.drivers import App, endpoint, mappings, request
 
 NAMES = st.sampled_from("abcd")
 SOURCES = st.sampled_from(["$.a", "a", "$['a']", "$.b", "$.c", "$.d"])

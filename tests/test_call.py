@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from openai_middleware import APIHandlerConfig, EndpointConfig, OpenAIMiddleware
 from openai_middleware.call import merge_params
 from openai_middleware.errors import BadRequestError, ConfigurationError
-from tests.drivers import App, Header, endpoint, mappings, part, request, request_messages, start
+from tests.support.drivers import App, Header, endpoint, mappings, part, request, request_messages, start
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 COMPLETION = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": []}

@@ -26,7 +26,7 @@ from openai_middleware import (
 from openai_middleware.body_mapping import BodyMapping
 from openai_middleware.errors import ConfigurationError
 from openai_middleware.path_template import path_mistakes
-from tests.drivers import App, mappings, request
+from tests.support.drivers import App, mappings, request
 
 # As MLRun 1.12.1 writes it: what is None or empty is left out, `include_url_info` and `mandatory` are not.
 MLRUN = {

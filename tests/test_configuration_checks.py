@@ -15,7 +15,7 @@ from openai_middleware.body_mapping import BodyMapping
 from openai_middleware.errors import ConfigurationError, ConfigurationMistake
 from openai_middleware.frontend import Options
 from openai_middleware.validation import HINTS
-from tests.drivers import App, mappings
+from tests.support.drivers import App, mappings
 
 PACKAGE = Path(openai_middleware.__file__).parent
 DOCUMENTATION = Path(__file__).parent.parent / "docs" / "configuration.md"

@@ -25,7 +25,7 @@ from openai_middleware.errors import (
     UnprocessableEntityError,
     raise_mistakes,
 )
-from tests.drivers import App, Script, Sent, endpoint, mappings, part, request, start
+from tests.support.drivers import App, Script, Sent, endpoint, mappings, part, request, start
 
 STATUSES = {
     "BadRequestError": 400,

@@ -19,8 +19,8 @@ from openai_middleware import APIHandlerConfig, EndpointConfig
 from openai_middleware.errors import NotFoundError, OpenAIError
 from openai_middleware.event_stream import EventStream
 from openai_middleware.frontend import Frontend
-from tests.drivers import mappings
-from tests.server_sent_events import Event, parse
+from tests.support.drivers import mappings
+from tests.support.server_sent_events import Event, parse
 
 CHAT = ("POST", "/v1/chat/completions")
 RESPONSES = ("POST", "/v1/responses")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from openai_middleware import APIHandlerConfig, OpenAIEndpoint, OpenAIMiddleware
-from tests.drivers import JSON_HEADERS, App, Header, Message, Script, endpoint, mappings, part, request, start
+from tests.support.drivers import JSON_HEADERS, App, Header, Message, Script, endpoint, mappings, part, request, start
 
 GIVES = [("$.id", "id", True), ("$.name", "name")]
 NARROW = b'{"id":1}'

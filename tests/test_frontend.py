@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route
 
 from openai_middleware import APIHandlerAction, APIHandlerConfig, OpenAIEndpoint, OpenAIMiddleware, contract
 from openai_middleware.call import CALL_KEY
-from tests.drivers import App, Sent, http_scope, mappings, request
+from tests.support.drivers import App, Sent, http_scope, mappings, request
 
 ALLOW, FORBID = APIHandlerAction.ALLOW, APIHandlerAction.FORBID
 

@@ -18,9 +18,9 @@ from openai_middleware import (
     contract,
 )
 from openai_middleware.errors import ConfigurationError
-from tests import wsgi_driver
-from tests.drivers import Sent
-from tests.handlers import by_asgi, by_wsgi
+from tests.support import wsgi_driver
+from tests.support.drivers import Sent
+from tests.support.handlers import by_asgi, by_wsgi
 
 BODY = {"metadata": {"a": "b"}, "extra": 1}
 URL_INFO = {"mlrun_request_path": "/v1/chat/completions/c", "mlrun_request_method": "POST"}

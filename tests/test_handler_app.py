@@ -13,12 +13,12 @@ import pytest
 
 from openai_middleware import HandlerApp, OpenAIMiddleware, OpenAIWSGIMiddleware, WSGIHandlerApp
 from openai_middleware.errors import InternalServerError, NotFoundError, RateLimitError
-from tests import drivers, wsgi_driver
-from tests.drivers import Sent
-from tests.handlers import Client, by_asgi, by_wsgi
-from tests.server_sent_events import Event, parse
-from tests.servers import uvicorn_server
-from tests.wsgi_driver import Server, environ
+from tests.support import drivers, wsgi_driver
+from tests.support.drivers import Sent
+from tests.support.handlers import Client, by_asgi, by_wsgi
+from tests.support.server_sent_events import Event, parse
+from tests.support.servers import uvicorn_server
+from tests.support.wsgi_driver import Server, environ
 
 CHAT = {"model": "m", "messages": []}
 COMPLETION = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": []}

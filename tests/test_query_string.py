@@ -15,7 +15,7 @@ from openai._qs import Querystring
 from openai_middleware import OpenAIMiddleware
 from openai_middleware.errors import BadRequestError
 from openai_middleware.query_string import parse_query
-from tests.drivers import App, Sent, request
+from tests.support.drivers import App, Sent, request
 
 TYPES = {"limit": "integer", "score": "number", "stream": "boolean", "include": "array", "metadata": "object"}
 # The SDK puts keys between brackets as they are, so a bracket inside a key cannot be told from one around it.

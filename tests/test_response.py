@@ -22,9 +22,9 @@ from openai.types.responses import ResponseTextDeltaEvent
 
 from openai_middleware import Response, WSGIHandlerApp
 from openai_middleware.errors import InternalServerError
-from tests.drivers import Sent
-from tests.server_sent_events import Event, parse
-from tests.wsgi_driver import Server, endpoint, request
+from tests.support.drivers import Sent
+from tests.support.server_sent_events import Event, parse
+from tests.support.wsgi_driver import Server, endpoint, request
 
 JSON = "application/json"
 

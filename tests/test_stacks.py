@@ -11,9 +11,9 @@ import pytest
 
 from openai_middleware import APIHandlerAction, APIHandlerConfig, BodyMappings, OpenAIEndpoint
 from openai_middleware.errors import AuthenticationError, NotFoundError, OpenAIError, RateLimitError
-from tests.drivers import mappings
-from tests.server_sent_events import parse
-from tests.stacks import EVENTS, JSON, STACKS, Answer, Reply, Seen, Stack, StackedApp
+from tests.support.drivers import mappings
+from tests.support.server_sent_events import parse
+from tests.support.stacks import EVENTS, JSON, STACKS, Answer, Reply, Seen, Stack, StackedApp
 
 TEXT = [("Content-Type", "text/plain")]
 COMPLETION = {"id": "c", "choices": [], "created": 1, "model": "m", "object": "chat.completion"}

@@ -15,8 +15,8 @@ from starlette.responses import StreamingResponse
 from openai_middleware import APIHandlerConfig, EndpointConfig, OpenAIMiddleware
 from openai_middleware.adapters.fastapi import set_openai_frontend
 from openai_middleware.errors import NotFoundError, RateLimitError
-from tests.drivers import Header, Message, Script, Sent, http_scope, part, request, request_messages, start
-from tests.server_sent_events import Event, parse
+from tests.support.drivers import Header, Message, Script, Sent, http_scope, part, request, request_messages, start
+from tests.support.server_sent_events import Event, parse
 
 EVENT_STREAM: list[Header] = [(b"content-type", b"text/event-stream")]
 WRONG = b'data: {"id":"c","secret":1}\n\n'

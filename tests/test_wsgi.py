@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from openai_middleware import APIHandlerAction, APIHandlerConfig, OpenAIWSGIMiddleware
 from openai_middleware.errors import NotFoundError, OpenAIError
 from openai_middleware.wsgi import status_line
-from tests.drivers import Sent
-from tests.server_sent_events import Event, parse
-from tests.wsgi_driver import (
+from tests.support.drivers import Sent
+from tests.support.server_sent_events import Event, parse
+from tests.support.wsgi_driver import (
     JSON_HEADERS,
     App,
     Body,

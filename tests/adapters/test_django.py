@@ -29,10 +29,10 @@ from pydantic import BaseModel
 from openai_middleware import APIHandlerAction, APIHandlerConfig, Response
 from openai_middleware.adapters.django import OpenAIMiddleware, openai_error_response, openai_view
 from openai_middleware.errors import AuthenticationError, ConfigurationError, NotFoundError
-from tests.django_site import MIDDLEWARE, DjangoSite, Mode
-from tests.drivers import Message, http_scope, request_messages
-from tests.server_sent_events import parse
-from tests.stacks import JSON, Reply, StackedApp, drive_asgi, drive_wsgi, wsgi_environ
+from tests.support.django_site import MIDDLEWARE, DjangoSite, Mode
+from tests.support.drivers import Message, http_scope, request_messages
+from tests.support.server_sent_events import parse
+from tests.support.stacks import JSON, Reply, StackedApp, drive_asgi, drive_wsgi, wsgi_environ
 
 Log = list[str]
 

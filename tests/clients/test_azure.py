@@ -16,9 +16,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from openai_middleware import OpenAICall, OpenAIMiddleware, OpenAIWSGIMiddleware
 from openai_middleware.call import CALL_KEY
 from openai_middleware.contract import shipped
-from tests import wsgi_driver
-from tests.drivers import App, request
-from tests.servers import uvicorn_server
+from tests.support import wsgi_driver
+from tests.support.drivers import App, request
+from tests.support.servers import uvicorn_server
 from tests.test_wire_probe import arguments, public_methods
 
 # Deprecated methods are called too.

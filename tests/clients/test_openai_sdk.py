@@ -12,7 +12,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from openai_middleware import OpenAICall, errors
 from openai_middleware.adapters.fastapi import openai_call, set_openai_frontend
-from tests.servers import uvicorn_server
+from tests.support.servers import uvicorn_server
 
 Json = dict[str, Any]
 Client = OpenAI | AsyncOpenAI

@@ -20,7 +20,7 @@ from tests.clients.test_openai_sdk import (
     each_operation,
     result,
 )
-from tests.servers import gunicorn_server, server_process
+from tests.support.servers import gunicorn_server, server_process
 
 TEXT = ["a", "b\u2028", "é"]
 
@@ -33,9 +33,9 @@ def uvicorn_process(factory: str) -> Iterator[str]:
 
 
 SERVERS = {
-    "django-uvicorn": lambda: uvicorn_process("tests.clients.live_apps:django_asgi"),
-    "django-gunicorn": lambda: gunicorn_server("tests.clients.live_apps:django_wsgi()"),
-    "flask-gunicorn": lambda: gunicorn_server("tests.clients.live_apps:flask_wsgi()"),
+    "django-uvicorn": lambda: uvicorn_process("tests.support.live_apps:django_asgi"),
+    "django-gunicorn": lambda: gunicorn_server("tests.support.live_apps:django_wsgi()"),
+    "flask-gunicorn": lambda: gunicorn_server("tests.support.live_apps:flask_wsgi()"),
 }
 
 

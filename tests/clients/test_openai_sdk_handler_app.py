@@ -16,7 +16,7 @@ from openai.types.responses import Response
 
 from openai_middleware import Dispatcher, HandlerApp, OpenAIMiddleware, OpenAIWSGIMiddleware, WSGIHandlerApp
 from openai_middleware.errors import NotFoundError
-from tests.servers import gunicorn_server, uvicorn_server
+from tests.support.servers import gunicorn_server, uvicorn_server
 
 HELLO: list[Any] = [{"role": "user", "content": "Grüße\u2028!"}]
 FIELDS: dict[str, Any] = {"id": "c", "created": 1}

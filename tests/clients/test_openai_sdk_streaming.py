@@ -23,7 +23,7 @@ from openai.types.responses import Response
 from openai_middleware import OpenAICall
 from openai_middleware.adapters.fastapi import openai_call, set_openai_frontend
 from openai_middleware.errors import NotFoundError, RateLimitError
-from tests.servers import TIMEOUT, uvicorn_server
+from tests.support.servers import TIMEOUT, uvicorn_server
 
 JUNK = {"secret": "s", "timings": {"first_token_ms": 1}, "x_trace": ["t"]}
 MESSAGES: Any = [{"role": "user", "content": "Say it."}]

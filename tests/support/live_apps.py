@@ -25,7 +25,7 @@ from openai_middleware.adapters import django as django_adapter
 from openai_middleware.adapters import flask as flask_adapter
 from openai_middleware.errors import NotFoundError
 from tests.clients.test_openai_sdk import ANSWERS, JUNK, RESPONSE
-from tests.servers import TIMEOUT
+from tests.support.servers import TIMEOUT
 
 Json = dict[str, Any]
 

@@ -23,8 +23,8 @@ from openai_middleware import OpenAICall, OpenAIMiddleware, OpenAIWSGIMiddleware
 from openai_middleware.adapters import fastapi as fastapi_adapter
 from openai_middleware.adapters import flask as flask_adapter
 from openai_middleware.call import CALL_KEY
-from tests.django_site import DjangoSite, Mode
-from tests.drivers import Message, Sent, http_scope, part, read_body, request_messages, start
+from tests.support.django_site import DjangoSite, Mode
+from tests.support.drivers import Message, Sent, http_scope, part, read_body, request_messages, start
 
 Headers = list[tuple[str, str]]
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
