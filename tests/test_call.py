@@ -11,9 +11,9 @@ from openai_middleware import APIHandlerConfig, EndpointConfig, OpenAIMiddleware
 from openai_middleware.call import merge_params
 from openai_middleware.errors import BadRequestError, ConfigurationError
 from tests.support.drivers import App, Header, endpoint, mappings, part, request, request_messages, start
+from tests.support.samples import COMPLETION
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-COMPLETION = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": []}
 DEEP = b"[" * 100_000 + b"]" * 100_000
 
 

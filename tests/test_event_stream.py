@@ -20,12 +20,12 @@ from openai_middleware.errors import NotFoundError, OpenAIError
 from openai_middleware.event_stream import EventStream
 from openai_middleware.frontend import Frontend
 from tests.support.drivers import mappings
+from tests.support.samples import NULLABLE_OF_RESPONSE
 from tests.support.server_sent_events import Event, parse
 
 CHAT = ("POST", "/v1/chat/completions")
 RESPONSES = ("POST", "/v1/responses")
 DONE = b"data: [DONE]\n\n"
-NULLABLE = ("error", "incomplete_details", "instructions", "metadata", "temperature", "top_p")
 
 
 def event_models(union: Any) -> dict[str, Any]:
@@ -470,7 +470,11 @@ def test_fields_that_an_event_lacks_are_never_filled_in(absent_optional: str) ->
     ]
     assert documents(through(opened(answers, *RESPONSES), event(delta) + event(created))) == [
         {"type": "response.output_text.delta", "delta": "d", "sequence_number": 0},
-        {"type": "response.created", "response": {"id": "r", **dict.fromkeys(NULLABLE)}, "sequence_number": 1},
+        {
+            "type": "response.created",
+            "response": {"id": "r", **dict.fromkeys(NULLABLE_OF_RESPONSE)},
+            "sequence_number": 1,
+        },
     ]
 
 
@@ -574,7 +578,11 @@ def test_the_events_of_images_and_transcriptions_are_filtered_by_their_types_too
 @pytest.mark.parametrize("kind", WITH_ANSWER)
 def test_the_answer_inside_an_event_is_filtered_as_the_json_answer_is(kind: str) -> None:  # S2 O2 O4
     right = dict.fromkeys(Response.model_fields, "value")
-    wrong = {"secret": 1, **{name: value for name, value in right.items() if name not in NULLABLE}, "timings": {}}
+    wrong = {
+        "secret": 1,
+        **{name: value for name, value in right.items() if name not in NULLABLE_OF_RESPONSE},
+        "timings": {},
+    }
     exchange = frontend().open(*RESPONSES, b"", [])
     assert exchange is not None
     exchange.start_response(200, [(b"content-type", b"application/json")])
@@ -583,7 +591,7 @@ def test_the_answer_inside_an_event_is_filtered_as_the_json_answer_is(kind: str)
     [document] = documents(through(responses(), event({"type": kind, "response": wrong, "sequence_number": 0})))
 
     assert document == {"type": kind, "response": json.loads(answer), "sequence_number": 0}
-    assert document["response"] == {**right, **dict.fromkeys(NULLABLE)}
+    assert document["response"] == {**right, **dict.fromkeys(NULLABLE_OF_RESPONSE)}
 
 
 @pytest.mark.parametrize("kind", WITH_ANSWER)
@@ -599,7 +607,7 @@ def test_an_answer_that_is_not_complete_yet_gets_nothing_but_its_nullable_fields
 
     [document] = documents(through(responses(), stream))
 
-    assert document["response"] == {"id": "r", **dict.fromkeys(NULLABLE), "error": {"code": "c"}}
+    assert document["response"] == {"id": "r", **dict.fromkeys(NULLABLE_OF_RESPONSE), "error": {"code": "c"}}
 
 
 @pytest.mark.parametrize("answer", [None, "text", [1]])

@@ -16,13 +16,11 @@ from openai_middleware.errors import InternalServerError, NotFoundError, RateLim
 from tests.support import drivers, wsgi_driver
 from tests.support.drivers import Sent
 from tests.support.handlers import Client, by_asgi, by_wsgi
+from tests.support.samples import CHAT, CHUNK, COMPLETION
 from tests.support.server_sent_events import Event, parse
 from tests.support.servers import uvicorn_server
 from tests.support.wsgi_driver import Server, environ
 
-CHAT = {"model": "m", "messages": []}
-COMPLETION = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": []}
-CHUNK = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": []}
 VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
 Serve = Callable[..., Sent]
 

@@ -12,22 +12,11 @@ import pytest
 from openai_middleware import APIHandlerAction, APIHandlerConfig, BodyMappings, OpenAIEndpoint
 from openai_middleware.errors import AuthenticationError, NotFoundError, OpenAIError, RateLimitError
 from tests.support.drivers import mappings
+from tests.support.samples import COMPLETION, NULLABLE_OF_RESPONSE, RESPONSE
 from tests.support.server_sent_events import parse
 from tests.support.stacks import EVENTS, JSON, STACKS, Answer, Reply, Seen, Stack, StackedApp
 
 TEXT = [("Content-Type", "text/plain")]
-COMPLETION = {"id": "c", "choices": [], "created": 1, "model": "m", "object": "chat.completion"}
-RESPONSE = {
-    "id": "r",
-    "created_at": 1,
-    "model": "m",
-    "object": "response",
-    "output": [],
-    "parallel_tool_calls": True,
-    "tool_choice": "auto",
-    "tools": [],
-}
-NULLABLE = ["error", "incomplete_details", "instructions", "metadata", "temperature", "top_p"]
 CHAT = b'{"model": "m", "messages": []}'
 URL_INFO = {"mlrun_request_path": "/run", "mlrun_request_method": "POST"}
 PLAIN = Answer(b"text", headers=TEXT)
@@ -501,7 +490,7 @@ def test_answer_of_another_kind_leaves_as_it_is(answer: Answer, stack: Stack) ->
 def test_absent_fields_are_filled_where_they_can_be_null(absent_optional: str, stack: Stack) -> None:  # O4 O5
     app = stack.app(Backend({**RESPONSE, "junk": 1}), absent_optional=absent_optional)
     answer = app.send("POST", "/v1/responses", b'{"model": "m", "input": "i"}').json
-    assert {name: answer.pop(name) for name in NULLABLE} == dict.fromkeys(NULLABLE)
+    assert {name: answer.pop(name) for name in NULLABLE_OF_RESPONSE} == dict.fromkeys(NULLABLE_OF_RESPONSE)
     optional = {name: value for name, value in answer.items() if name not in RESPONSE}
     assert bool(optional) == (absent_optional == "null")
     assert set(optional.values()) <= {None}
@@ -647,7 +636,7 @@ def test_typed_events_are_filtered_and_counted(stack: Stack) -> None:  # S2 S3 O
     )
     reply = stack.app(backend).send("POST", "/v1/responses", b'{"model": "m", "input": "i"}')
     assert documents(reply) == [
-        {**OPENED, "response": {**RESPONSE, **dict.fromkeys(NULLABLE)}, "sequence_number": 0},
+        {**OPENED, "response": {**RESPONSE, **dict.fromkeys(NULLABLE_OF_RESPONSE)}, "sequence_number": 0},
         {**DELTA, "sequence_number": 7},
         {**DELTA, "sequence_number": 8},
         {"type": "own.event", "own": 1},

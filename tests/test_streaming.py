@@ -16,6 +16,7 @@ from openai_middleware import APIHandlerConfig, EndpointConfig, OpenAIMiddleware
 from openai_middleware.adapters.fastapi import set_openai_frontend
 from openai_middleware.errors import NotFoundError, RateLimitError
 from tests.support.drivers import Header, Message, Script, Sent, http_scope, part, request, request_messages, start
+from tests.support.samples import COMPLETION
 from tests.support.server_sent_events import Event, parse
 
 EVENT_STREAM: list[Header] = [(b"content-type", b"text/event-stream")]
@@ -227,12 +228,11 @@ async def test_the_content_type_of_the_answer_alone_decides(content_type: bytes,
 
 
 async def test_a_json_answer_to_a_request_for_a_stream_is_mapped_as_json() -> None:  # S7
-    answer = {"id": "c", "choices": [], "created": 1, "model": "m", "object": "chat.completion"}
-    messages = [start(), part(json.dumps({**answer, "secret": 1}).encode())]
+    messages = [start(), part(json.dumps({**COMPLETION, "secret": 1}).encode())]
 
     sent = await chat(Script(messages), headers=[(b"accept", b"text/event-stream")])
 
-    assert sent.json == answer
+    assert sent.json == COMPLETION
 
 
 @pytest.mark.parametrize("status", [302, 400, 404, 500, 503])

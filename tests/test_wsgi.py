@@ -20,6 +20,7 @@ from openai_middleware import APIHandlerAction, APIHandlerConfig, OpenAIWSGIMidd
 from openai_middleware.errors import NotFoundError, OpenAIError
 from openai_middleware.wsgi import status_line
 from tests.support.drivers import Sent
+from tests.support.samples import CHAT
 from tests.support.server_sent_events import Event, parse
 from tests.support.wsgi_driver import (
     JSON_HEADERS,
@@ -42,7 +43,6 @@ EVENTS: WSGIHeaders = [("Content-Type", "text/event-stream")]
 JSON_BODY = {"headers": [("Content-Type", "application/json")]}
 MULTIPART = {"headers": [("Content-Type", "multipart/form-data; boundary=b")]}
 CHUNKED = {"headers": [("Transfer-Encoding", "chunked")], "wsgi.input_terminated": True}
-CHAT = {"model": "m", "messages": []}
 
 
 def chat(app: Any, **options: Any) -> OpenAIWSGIMiddleware:

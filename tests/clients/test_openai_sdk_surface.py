@@ -27,8 +27,8 @@ from openai_middleware.call import CALL_KEY
 from openai_middleware.contract import shipped
 from openai_middleware.contract.sdk_types import members
 from openai_middleware.path_template import placeholder_names
+from tests.support.sdk_methods import arguments, public_methods
 from tests.support.servers import TIMEOUT, uvicorn_server
-from tests.test_wire_probe import arguments, public_methods
 
 # Deprecated methods are called too.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
