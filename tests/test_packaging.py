@@ -34,7 +34,20 @@ def run_python(python: Path, code: str, cwd: Path) -> str:
 
 def wheel_contents(wheel: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(wheel) as archive:
-        return {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        assert len(names) == len(set(names))
+        return {name: archive.read(name) for name in names}
+
+
+def files_of_tree() -> dict[str, bytes]:
+    """Every file of the package in the checkout, by the name that it is installed under."""
+    files = {}
+    for top, installed_as in [("openai_middleware", "openai_middleware"), ("adapters", "openai_middleware/adapters")]:
+        for folder, _, names in os.walk(ROOT / top):  # does not follow the symlink
+            within = Path(folder).relative_to(ROOT / top)
+            if "__pycache__" not in within.parts:
+                files |= {(installed_as / within / name).as_posix(): Path(folder, name).read_bytes() for name in names}
+    return files
 
 
 class Built(NamedTuple):
@@ -72,22 +85,24 @@ def test_adapters_directory_is_reached_through_a_relative_symlink() -> None:
 
 
 def test_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
-    names = {name for name in wheel_contents(built.wheel_from_sdist) if ".dist-info/" not in name}
+    contents = wheel_contents(built.wheel_from_sdist)
 
-    expected = set()
-    for top, installed_as in [("openai_middleware", "openai_middleware"), ("adapters", "openai_middleware/adapters")]:
-        for folder, _, files in os.walk(ROOT / top):  # does not follow the symlink
-            within = Path(folder).relative_to(ROOT / top)
-            if "__pycache__" not in within.parts:
-                expected |= {(installed_as / within / file).as_posix() for file in files}
-    assert names == expected
+    assert {name: data for name, data in contents.items() if ".dist-info/" not in name} == files_of_tree()
     assert {
         "openai_middleware/__init__.py",
         "openai_middleware/py.typed",
         "openai_middleware/contract/openai.json",
         "openai_middleware/adapters/__init__.py",
         "openai_middleware/adapters/fastapi.py",
-    } <= names
+    } <= contents.keys()
+
+
+def test_every_folder_with_code_is_a_package() -> None:
+    """The build finds packages by their `__init__.py`."""
+    files = files_of_tree()
+
+    folders = {name.rpartition("/")[0] for name in files if name.endswith(".py")}
+    assert not {folder for folder in folders if f"{folder}/__init__.py" not in files}
 
 
 def test_sdist_and_checkout_build_the_same_wheel(built: Built) -> None:
