@@ -8,10 +8,13 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from email.message import Message
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+import openai_middleware
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS_AND_SDK = ["openai", "fastapi", "starlette", "django", "flask"]
@@ -37,6 +40,11 @@ def wheel_contents(wheel: Path) -> dict[str, bytes]:
         names = [name for name in archive.namelist() if not name.endswith("/")]
         assert len(names) == len(set(names))
         return {name: archive.read(name) for name in names}
+
+
+def metadata_of(wheel: Path) -> Message:
+    [metadata] = [data for name, data in wheel_contents(wheel).items() if name.endswith(".dist-info/METADATA")]
+    return email.message_from_bytes(metadata)
 
 
 def files_of_tree() -> dict[str, bytes]:
@@ -110,15 +118,17 @@ def test_sdist_and_checkout_build_the_same_wheel(built: Built) -> None:
 
 
 def test_metadata_names_exactly_the_runtime_dependencies(built: Built) -> None:
-    contents = wheel_contents(built.wheel_from_sdist)
-    [metadata_name] = [name for name in contents if name.endswith(".dist-info/METADATA")]
-    metadata = email.message_from_bytes(contents[metadata_name])
+    metadata = metadata_of(built.wheel_from_sdist)
 
     required = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     names = {re.split(r"[^\w.-]", line)[0] for line in required}
     assert names == {"asgiref", "msgspec", "parse", "pydantic", "python-jsonpath"}
     assert metadata["Name"] == "openai-middleware"
     assert metadata["License-Expression"] == "Apache-2.0"
+
+
+def test_version_is_that_of_the_distribution(built: Built) -> None:
+    assert metadata_of(built.wheel_from_sdist)["Version"] == openai_middleware.__version__
 
 
 def test_everything_public_imports_from_the_installed_wheel(installed: Path, tmp_path: Path) -> None:
