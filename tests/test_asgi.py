@@ -236,7 +236,7 @@ async def test_servers_scope_stays_as_it_was() -> None:  # O9
 
 async def test_app_finds_all_that_the_server_put_into_the_scope() -> None:  # O9
     app = App()
-    more = {"state": {"a": 1}, "extensions": {"http.response.pathsend": {}}, "own": object()}
+    more: Any = {"state": {"a": 1}, "extensions": {"http.response.pathsend": {}}, "own": object()}
     scope = http_scope("POST", "/run?a=1", headers=[(b"x", b"1")], **more)
 
     await endpoint(app)(scope, Wire(request_messages(b"")).receive, Wire([]).send)

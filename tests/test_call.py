@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from openai_middleware import APIHandlerConfig, EndpointConfig, OpenAIMiddleware
 from openai_middleware.call import merge_params
 from openai_middleware.errors import BadRequestError, ConfigurationError
-from tests.support.drivers import App, Header, endpoint, mappings, part, request, request_messages, start
+from tests.support.drivers import App, Header, Message, endpoint, mappings, part, request, request_messages, start
 from tests.support.samples import COMPLETION
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
@@ -343,7 +343,7 @@ async def test_mandatory_fields_of_a_multipart_operation_are_the_business_of_the
 async def test_multipart_body_reaches_the_app_chunk_by_chunk_as_the_server_receives_it() -> None:  # B10
     incoming = request_messages([b"one", b"two", b"three"])
     pending = list(incoming)
-    seen = []
+    seen: list[Message] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         while len(seen) < 3:

@@ -116,13 +116,14 @@ def test_arguments_are_taken_by_position_and_by_keyword() -> None:
     takes, gives = mappings(("$.a", "a")), mappings(("$.b", "b"))
     names = ("path", "http_method", "action", "description", "input_body_mappings", "output_body_mappings")
     values = ("/x", HTTPMethod.GET, APIHandlerAction.FORBID, "text", takes, gives)
+    keywords: Any = dict(zip(names, values, strict=True))
     endpoint = EndpointConfig(*values)
     by_position, by_keyword = APIHandlerConfig(True, {}, True), APIHandlerConfig(include_url_info=True)
     by_position.add_endpoint_handler(*values)
-    by_keyword.add_endpoint_handler(**dict(zip(names, values, strict=True)))
+    by_keyword.add_endpoint_handler(**keywords)
 
     assert [getattr(endpoint, name) for name in names] == list(values)
-    assert endpoint == EndpointConfig(**dict(zip(names, values, strict=True)))
+    assert endpoint == EndpointConfig(**keywords)
     assert by_position == by_keyword == APIHandlerConfig(True, {"GET:/x": endpoint}, True)
 
 
@@ -323,7 +324,7 @@ def test_methods_are_accepted_in_any_case(method: Any) -> None:  # M4
     config.add_endpoint_handler("/x", method)
 
     assert list(config.endpoints) == ["GET:/x"]
-    assert config.get_endpoint_config(method, "/x").http_method is HTTPMethod.GET
+    assert config.get_endpoint_config(method, "/x").http_method is HTTPMethod.GET  # type: ignore[union-attr]
     assert APIHandlerConfig(endpoints={f"{method}:/x": {"path": "/x", "http_method": method}}) == config
     config.remove_endpoint_handler("/x", method)
     assert config.endpoints == {}
@@ -335,7 +336,7 @@ def test_a_path_gains_its_leading_slash_everywhere(path: str) -> None:  # M5
     config.add_endpoint_handler(path)
 
     assert list(config.endpoints) == ["POST:/x/{y}"]
-    assert config.get_endpoint_config("POST", path).path == "/x/{y}"
+    assert config.get_endpoint_config("POST", path).path == "/x/{y}"  # type: ignore[union-attr]
     assert APIHandlerConfig(endpoints={f"POST:{path}": {"path": path}}) == config
     config.remove_endpoint_handler(path)
     assert config.endpoints == {}

@@ -67,7 +67,7 @@ RULE = "endpoints.POST:/x.input_body_mappings.mappings.0"
 
 # Code, the value that is wrong, the place in the configuration, and what a user did.
 ONE_BY_ONE: list[tuple[str, Any, str, Callable[[], Any]]] = [
-    ("app_not_callable", None, "app", lambda: OpenAIMiddleware(None)),
+    ("app_not_callable", None, "app", lambda: OpenAIMiddleware(None)),  # type: ignore[arg-type]
     (
         "config_and_endpoints",
         {"endpoints": None, "prefix": "/v1"},
@@ -274,7 +274,8 @@ def of_mappings(*endpoints: tuple[str, dict[str, str]], kind: str = "input_body_
     config = APIHandlerConfig()
     for line, destinations in endpoints:
         method, path = line.split(" ")
-        config.add_endpoint_handler(path, method, **{kind: mappings(*destinations.items())})
+        options: Any = {kind: mappings(*destinations.items())}
+        config.add_endpoint_handler(path, method, **options)
     return middleware(config=config)
 
 
@@ -433,24 +434,24 @@ def test_an_app_is_callable(app: Any) -> None:
     [
         (lambda: APIHandlerConfig().get_endpoint_config("fetch", "/x"), "enum"),
         (lambda: APIHandlerConfig().remove_endpoint_handler("/x", "fetch"), "enum"),
-        (lambda: APIHandlerConfig().add_endpoint_handler("/x", None), "enum"),
+        (lambda: APIHandlerConfig().add_endpoint_handler("/x", None), "enum"),  # type: ignore[arg-type]
         (lambda: APIHandlerConfig().add_endpoint_handler("/x", action="deny"), "enum"),
-        (lambda: APIHandlerConfig().add_endpoint_handler(5), "string_type"),
-        (lambda: APIHandlerConfig().add_endpoint_handler("/x", input_body_mappings="$.a"), "dict_type"),
+        (lambda: APIHandlerConfig().add_endpoint_handler(5), "string_type"),  # type: ignore[arg-type]
+        (lambda: APIHandlerConfig().add_endpoint_handler("/x", input_body_mappings="$.a"), "dict_type"),  # type: ignore[arg-type]
         (lambda: APIHandlerConfig(colour="red"), "extra_forbidden"),
-        (lambda: APIHandlerConfig(endpoints=[]), "dict_type"),
-        (lambda: APIHandlerConfig.from_dict({1: 2}), "extra_forbidden"),
+        (lambda: APIHandlerConfig(endpoints=[]), "dict_type"),  # type: ignore[arg-type]
+        (lambda: APIHandlerConfig.from_dict({1: 2}), "extra_forbidden"),  # type: ignore[dict-item]
         (lambda: APIHandlerConfig.from_dict({"self": 2}), "extra_forbidden"),
         (lambda: BodyMappings([{"source_path": "a", "destination_path": "b", "optional": True}]), "extra_forbidden"),
-        (lambda: BodyMappings({1: 2} for _ in "a"), "extra_forbidden"),
-        (lambda: BodyMappings().add_mapping(5, "x"), "string_type"),
-        (lambda: BodyMappings().add_mapping("$.x", None), "string_type"),
-        (lambda: BodyMappings().add_mapping("$.x", "x", "perhaps"), "bool_type"),
-        (lambda: BodyMappings("$.a"), "list_type"),
-        (lambda: BodyMappings(["$.a"]), "dict_type"),
+        (lambda: BodyMappings({1: 2} for _ in "a"), "extra_forbidden"),  # type: ignore[dict-item]
+        (lambda: BodyMappings().add_mapping(5, "x"), "string_type"),  # type: ignore[arg-type]
+        (lambda: BodyMappings().add_mapping("$.x", None), "string_type"),  # type: ignore[arg-type]
+        (lambda: BodyMappings().add_mapping("$.x", "x", "perhaps"), "bool_type"),  # type: ignore[arg-type]
+        (lambda: BodyMappings("$.a"), "list_type"),  # type: ignore[arg-type]
+        (lambda: BodyMappings(["$.a"]), "dict_type"),  # type: ignore[list-item]
         (lambda: BodyMapping("", "x"), "source_path_empty"),
-        (lambda: EndpointConfig(description=b"\xff"), "string_type"),
-        (lambda: EndpointConfig(b"/{x"), "path_unclosed"),
+        (lambda: EndpointConfig(description=b"\xff"), "string_type"),  # type: ignore[arg-type]
+        (lambda: EndpointConfig(b"/{x"), "path_unclosed"),  # type: ignore[arg-type]
     ],
 )
 def test_mistakes_are_told_by_the_objects_themselves(build: Callable[[], Any], code: str) -> None:
@@ -461,6 +462,6 @@ def test_a_mistake_made_on_the_object_afterwards_is_found_when_the_middleware_is
     config = APIHandlerConfig()
     config.add_endpoint_handler("/x")
     config.endpoints["POST:/x"].path = "/{x"
-    config.include_url_info = "perhaps"
+    config.include_url_info = "perhaps"  # type: ignore[assignment]
 
     assert sorted(codes_of(lambda: middleware(config=config))) == ["bool_type", "path_unclosed"]

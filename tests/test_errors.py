@@ -110,7 +110,8 @@ class Word(str):
 @pytest.mark.parametrize("word", [Code.WORD, OldCode.WORD, Word("word")])
 @pytest.mark.parametrize("name", ["param", "code", "type"])
 async def test_words_of_an_error_may_be_enums(name: str, word: str) -> None:  # E1
-    sent = await answer_to(NotFoundError("Gone.", **{name: word}))
+    words: Any = {name: word}
+    sent = await answer_to(NotFoundError("Gone.", **words))
 
     assert sent.json["error"][name] == "word"
 

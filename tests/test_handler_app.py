@@ -27,7 +27,7 @@ Serve = Callable[..., Sent]
 
 @pytest.fixture(params=[by_asgi, by_wsgi], ids=["asgi", "wsgi"])
 def serve(request: pytest.FixtureRequest) -> Serve:
-    return request.param  # type: ignore[no-any-return]
+    return request.param
 
 
 def chat(serve: Serve, handler: Any, body: Any = CHAT, **options: Any) -> Sent:

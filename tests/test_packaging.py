@@ -49,7 +49,7 @@ def metadata_of(wheel: Path) -> Message:
 
 def files_of_tree() -> dict[str, bytes]:
     """Every file of the package in the checkout, by the name that it is installed under."""
-    files = {}
+    files: dict[str, bytes] = {}
     for top, installed_as in [("openai_middleware", "openai_middleware"), ("adapters", "openai_middleware/adapters")]:
         for folder, _, names in os.walk(ROOT / top):  # does not follow the symlink
             within = Path(folder).relative_to(ROOT / top)
@@ -69,7 +69,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     copy = tmp_path_factory.mktemp("checkout") / "project"
     ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "site")
     shutil.copytree(ROOT, copy, symlinks=True, ignore=ignored)
-    build = [sys.executable, "-m", "build", "--no-isolation", copy, "--outdir"]
+    build: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation", copy, "--outdir"]
     out = tmp_path_factory.mktemp("dist")
     run(*build, out / "sdist", cwd=out)  # the sdist, then the wheel from it
     run(*build, out / "checkout", "--wheel", cwd=out)
@@ -83,7 +83,7 @@ def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(sys.executable, "-m", "venv", "--without-pip", home / "venv", cwd=home)
     python = home / "venv" / "bin" / "python"
     requirement = f"openai-middleware[django,fastapi,flask] @ {built.wheel_from_sdist.as_uri()}"
-    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
     run(*pip, "install", "--quiet", "--constraint", ROOT / "constraints.txt", requirement, cwd=home)
     return python
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-import httpx
+import httpx2
 import openai
 import pytest
 from hypothesis import given, settings
@@ -243,15 +243,15 @@ async def test_a_path_in_the_query_alone_matches_nothing() -> None:  # Q2
 
 
 async def test_what_a_caller_of_the_official_sdk_wrote_reaches_the_app() -> None:  # Q3 Q4
-    params = {"limit": 3, "metadata": {"a b": "c&d"}, "model": "é", "order": "asc"}
+    params: Any = {"limit": 3, "metadata": {"a b": "c&d"}, "model": "é", "order": "asc"}
     targets = []
 
-    def record(request: httpx.Request) -> httpx.Response:
+    def record(request: httpx2.Request) -> httpx2.Response:
         targets.append(request.url.raw_path.decode())
-        return httpx.Response(200, json={"object": "list", "data": [], "has_more": False})
+        return httpx2.Response(200, json={"object": "list", "data": [], "has_more": False})
 
     with openai.OpenAI(
-        base_url="http://test/v1", api_key="k", http_client=httpx.Client(transport=httpx.MockTransport(record))
+        base_url="http://test/v1", api_key="k", http_client=httpx2.Client(transport=httpx2.MockTransport(record))
     ) as client:
         client.chat.completions.list(**params, extra_query={"include": ["x", "y"]})
     app = App()

@@ -76,7 +76,7 @@ COMPLETION = ChatCompletion(
     model="m",
     choices=[Choice(index=0, finish_reason="stop", message=MESSAGE)],
 )
-COMPLETION_JSON = {
+COMPLETION_JSON: Any = {
     "id": "c",
     "object": "chat.completion",
     "created": 1,

@@ -26,7 +26,7 @@ BOOM = ZeroDivisionError("a secret of the app")
 
 @pytest.fixture(params=STACKS, ids=lambda stack: stack.name)
 def stack(request: pytest.FixtureRequest) -> Stack:
-    return request.param  # type: ignore[no-any-return]
+    return request.param
 
 
 class Backend:
@@ -142,7 +142,8 @@ def test_what_no_endpoint_matches_is_the_app_s_own(request_line: str, stack: Sta
     junk = b'{"id": 1, "junk": 2}'
     backend = Backend(junk)
     headers = [*JSON, ("Accept-Encoding", "gzip")]
-    reply = stack.app(backend).send(*request_line.split(), b'{"a": ', headers=headers)
+    method, target = request_line.split()
+    reply = stack.app(backend).send(method, target, b'{"a": ', headers=headers)
     assert backend.seen.call is None
     assert (backend.seen.body, backend.seen.headers["accept-encoding"]) == (b'{"a": ', "gzip")
     assert (reply.status, reply.header("content-length")) == (200, str(len(junk)))
@@ -254,7 +255,8 @@ FORBIDDEN = [
 def test_forbidden_path_is_403_in_every_spelling(request_line: str, stack: Stack) -> None:  # M12 M13 E2
     backend = Backend()
     app = stack.app(backend, config=forbidding("/admin", "/secrets/*"))
-    reply = app.send(*request_line.split(), b'{"a": ')
+    method, target = request_line.split()
+    reply = app.send(method, target, b'{"a": ')
     assert (reply.status, reply.error["code"]) == (403, "forbidden")
     assert not backend.is_called
 
@@ -286,7 +288,8 @@ def test_unmatched_requests_can_be_rejected(  # M11 E1 E2
     request_line: str, status: int, allow: str | None, stack: Stack
 ) -> None:
     backend = Backend()
-    reply = stack.app(backend, unmatched="reject").send(*request_line.split())
+    method, target = request_line.split()
+    reply = stack.app(backend, unmatched="reject").send(method, target)
     assert_error(reply, status)
     assert reply.header("allow") == allow
     assert not backend.is_called
@@ -479,6 +482,7 @@ UNTOUCHED = [
 
 @pytest.mark.parametrize("answer", UNTOUCHED, ids=lambda answer: f"{answer.status} {answer.body[:11]!r}")
 def test_answer_of_another_kind_leaves_as_it_is(answer: Answer, stack: Stack) -> None:  # O1 O6 O8
+    assert isinstance(answer.body, bytes)
     reply = stack.app(Backend(answer), config=endpoint(gives=[("$.id", "id")])).send("POST", "/run")
     assert (reply.status, reply.body) == (answer.status, answer.body)
     for name, value in answer.headers:
@@ -697,7 +701,7 @@ def test_proxies_are_told_not_to_buffer(  # S6
 @pytest.mark.parametrize(("status", "path"), [(500, "/v1/chat/completions"), (404, "/v1/chat/completions"), (200, "/")])
 def test_stream_of_another_kind_leaves_as_it_is(status: int, path: str, stack: Stack) -> None:  # O1 M11
     backend = streaming(event({**CHUNK, "secret": 1}))
-    backend.answer.status = status
+    backend.answer.status = status  # type: ignore[union-attr]
     reply = stack.app(backend).send("POST", path, CHAT)
     assert (reply.status, reply.body) == (status, event({**CHUNK, "secret": 1}))
 

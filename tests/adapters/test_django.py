@@ -47,7 +47,7 @@ CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 
 @pytest.fixture(params=["sync", "async"])
 def mode(request: pytest.FixtureRequest) -> Mode:
-    return request.param  # type: ignore[no-any-return]
+    return request.param
 
 
 def site(mode: Mode, urls: Any, **settings: Any) -> StackedApp:
@@ -585,7 +585,7 @@ def test_foreign_exception_gets_django_s_answer(mode: Mode, caplog: pytest.LogCa
 
 def hides_errors(get_response: Any) -> Any:
     def serve(request: HttpRequest) -> HttpResponse:
-        return get_response(request)  # type: ignore[no-any-return]
+        return get_response(request)
 
     serve.process_exception = lambda request, error: HttpResponse(b"hidden", status=500)  # type: ignore[attr-defined]
     return serve

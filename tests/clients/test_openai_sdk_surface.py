@@ -57,6 +57,10 @@ class Backend:
         await self.answer(call)(scope, receive, send)
 
 
+def always(said: Any) -> Callable[[OpenAICall], Response]:
+    return lambda call: JSONResponse(said)
+
+
 @pytest.fixture(scope="module")
 def live() -> Iterator[tuple[Backend, str]]:
     backend = Backend()
@@ -155,7 +159,7 @@ def test_every_method_gets_an_answer_that_its_model_takes_as_valid(  # C1 O2 O4
     answers = list(answers_to(name))
     assert answers
     for said, expected in answers:
-        backend.answer = lambda call, said=said: JSONResponse(said)
+        backend.answer = always(said)
         answer = method_of(strict_client, name)(**arguments(METHODS[name], only=None))
 
         assert answer.to_dict() == expected
@@ -168,7 +172,7 @@ async def test_every_method_gets_its_answer_asynchronously(  # C1 O2 O4
     name: str, async_client: AsyncOpenAI, backend: Backend
 ) -> None:
     for said, expected in answers_to(name):
-        backend.answer = lambda call, said=said: JSONResponse(said)
+        backend.answer = always(said)
         answer = await method_of(async_client, name)(**arguments(METHODS[name], only=None))
 
         assert answer.to_dict() == expected
