@@ -24,3 +24,5 @@ __all__ = [
     "Response",
     "WSGIHandlerApp",
 ]
+
+__version__ = "0.1.0"

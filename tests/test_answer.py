@@ -11,7 +11,7 @@ from openai_middleware.drivers.chunks import amap_answer, map_answer
 from openai_middleware.errors import NotFoundError, UnprocessableEntityError
 from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
-from tests.drivers import JSON_HEADERS, Header, mappings
+from tests.support.drivers import JSON_HEADERS, Header, mappings
 
 WIDE = b'{"id": 1, "junk": 2}'
 NARROW = b'{"id":1}'

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from openai_middleware import OpenAIMiddleware
 from openai_middleware.errors import NotFoundError
-from tests.drivers import (
+from tests.support.drivers import (
     App,
     Message,
     Script,
@@ -236,7 +236,7 @@ async def test_servers_scope_stays_as_it_was() -> None:  # O9
 
 async def test_app_finds_all_that_the_server_put_into_the_scope() -> None:  # O9
     app = App()
-    more = {"state": {"a": 1}, "extensions": {"http.response.pathsend": {}}, "own": object()}
+    more: Any = {"state": {"a": 1}, "extensions": {"http.response.pathsend": {}}, "own": object()}
     scope = http_scope("POST", "/run?a=1", headers=[(b"x", b"1")], **more)
 
     await endpoint(app)(scope, Wire(request_messages(b"")).receive, Wire([]).send)
@@ -580,7 +580,6 @@ async def test_starlette_answer_is_mapped() -> None:  # O2
 CHUNKS = st.lists(st.sampled_from([b"", b'{"id"', b": 1}", b', "junk": 2}', b"[]"]), max_size=4)
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([200, 204, 404, 500]),
     st.sampled_from([PLAIN, start()["headers"]]),
@@ -616,7 +615,6 @@ async def test_client_gets_the_apps_answer_or_an_envelope_and_never_both(
         assert sent.messages == []
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(

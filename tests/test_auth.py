@@ -37,10 +37,11 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from openai_middleware import HandlerApp, OpenAIMiddleware, OpenAIWSGIMiddleware, WSGIHandlerApp, errors
 from openai_middleware.adapters.flask import openai_call, set_openai_frontend
 from openai_middleware.request.call import CALL_KEY
-from tests.django_site import MIDDLEWARE, DjangoSite, Mode
-from tests.drivers import Header, part, read_body, start
-from tests.servers import gunicorn_server, uvicorn_server
-from tests.stacks import Headers, Reply, StackedApp, drive_asgi, drive_wsgi
+from tests.support.django_site import MIDDLEWARE, DjangoSite, Mode
+from tests.support.drivers import Header, part, read_body, start
+from tests.support.samples import CHUNK, COMPLETION
+from tests.support.servers import gunicorn_server, uvicorn_server
+from tests.support.stacks import Headers, Reply, StackedApp, drive_asgi, drive_wsgi
 
 Place = Literal["outside", "inside"]
 PLACES: list[Place] = ["outside", "inside"]
@@ -50,8 +51,6 @@ EVENTS: Headers = [("content-type", "text/event-stream")]
 CREATE = "/v1/chat/completions"
 QUESTION = {"model": "m", "messages": [{"role": "user", "content": "Who am I?"}]}
 BODY = json.dumps(QUESTION).encode()
-COMPLETION = {"id": "c-1", "object": "chat.completion", "created": 1, "model": "m", "choices": []}
-CHUNK = {**COMPLETION, "object": "chat.completion.chunk"}
 USERS = {"Bearer sk-ada": "ada"}
 ADA = [*JSON, ("Authorization", "Bearer sk-ada")]
 REFUSALS = {

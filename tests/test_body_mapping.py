@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from openai_middleware import APIHandlerConfig, OpenAIMiddleware
@@ -16,7 +16,7 @@ from openai_middleware.mapping.json_codec import UNDECODABLE
 from openai_middleware.mapping.json_path import ABSENT, compile_source
 from openai_middleware.mapping.rule import BodyMapping, merged
 from openai_middleware.request.body import RequestMapping
-from tests.drivers import App, endpoint, mappings, request
+from tests.support.drivers import App, endpoint, mappings, request
 
 NAMES = st.sampled_from("abcd")
 SOURCES = st.sampled_from(["$.a", "a", "$['a']", "$.b", "$.c", "$.d"])
@@ -49,7 +49,6 @@ def share_an_end(one: BodyMapping, other: BodyMapping) -> bool:
 # --- merging
 
 
-@settings(deadline=None)
 @given(SCOPES, SCOPES)
 def test_inherited_rules_stay_where_no_specific_one_shares_their_source_or_destination(
     inherited: list[BodyMapping], specific: list[BodyMapping]
@@ -59,7 +58,6 @@ def test_inherited_rules_stay_where_no_specific_one_shares_their_source_or_desti
     assert merged(inherited, specific) == [*kept, *specific]
 
 
-@settings(deadline=None)
 @given(st.lists(SCOPES, min_size=3, max_size=5))
 def test_any_chain_of_scopes_merges_without_two_rules_for_one_source_or_one_destination(
     scopes: list[list[BodyMapping]],
@@ -231,7 +229,6 @@ TOKENS = [
 ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(TOKENS), min_size=1, max_size=7).map("".join), OBJECTS)
 def test_any_text_is_refused_as_a_source_or_searches_any_object(source: str, body: dict[str, Any]) -> None:  # B5
     try:
@@ -241,7 +238,6 @@ def test_any_text_is_refused_as_a_source_or_searches_any_object(source: str, bod
     find(body)
 
 
-@settings(deadline=None)
 @given(SCOPES, OBJECTS)
 def test_kwargs_are_the_mapped_fields_that_are_there(rules: list[BodyMapping], body: dict[str, Any]) -> None:  # B2 B3
     fields = {rule: "a" if "a" in rule.source_path else field_of(rule) for rule in rules}
@@ -262,7 +258,6 @@ def test_kwargs_are_the_mapped_fields_that_are_there(rules: list[BodyMapping], b
 # --- answers
 
 
-@settings(deadline=None)
 @given(
     rules=TOP_LEVEL_RULES,
     answer=OBJECTS,
@@ -302,7 +297,6 @@ def test_answers_keep_their_mapped_fields_and_change_only_where_they_must(
         assert list(json.loads(mapped)) == list(expected)
 
 
-@settings(deadline=None)
 @given(TOP_LEVEL_RULES, JSON.filter(lambda value: not isinstance(value, dict)))
 def test_answers_that_are_no_object_pass_unless_a_field_is_mandatory(
     rules: list[BodyMapping], answer: Any
@@ -318,7 +312,6 @@ def test_answers_that_are_no_object_pass_unless_a_field_is_mandatory(
         assert mapping.apply(body) is body
 
 
-@settings(deadline=None)
 @given(
     TOP_LEVEL_RULES,
     st.sampled_from(["$.a", "$.a.b"]),

@@ -4,16 +4,16 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from openai_middleware import APIHandlerConfig, EndpointConfig, OpenAIMiddleware
 from openai_middleware.errors import BadRequestError, ConfigurationError
 from openai_middleware.request.call import merge_params
-from tests.drivers import App, Header, endpoint, mappings, part, request, request_messages, start
+from tests.support.drivers import App, Header, Message, endpoint, mappings, part, request, request_messages, start
+from tests.support.samples import COMPLETION
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-COMPLETION = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": []}
 DEEP = b"[" * 100_000 + b"]" * 100_000
 
 
@@ -218,7 +218,6 @@ async def test_body_too_deep_for_a_path_is_a_bad_request(source: str, depth: int
     assert not app.is_called
 
 
-@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -344,7 +343,7 @@ async def test_mandatory_fields_of_a_multipart_operation_are_the_business_of_the
 async def test_multipart_body_reaches_the_app_chunk_by_chunk_as_the_server_receives_it() -> None:  # B10
     incoming = request_messages([b"one", b"two", b"three"])
     pending = list(incoming)
-    seen = []
+    seen: list[Message] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         while len(seen) < 3:
@@ -428,7 +427,6 @@ async def test_name_from_the_body_and_the_path_is_a_bad_request(query: str, plac
 PARAMS = st.dictionaries(st.sampled_from("abcdef"), st.integers(), max_size=3)
 
 
-@settings(deadline=None)
 @given(PARAMS, PARAMS, PARAMS)
 def test_parameters_join_in_order_where_no_name_stands_twice(
     body: dict[str, int], query: dict[str, int], path: dict[str, int]

@@ -13,7 +13,7 @@ from openai_middleware.contract import Contract, Operation, ResponseField, Strea
 from openai_middleware.contract.drift import drift, report
 from openai_middleware.contract.generator import generate, open_responses
 from openai_middleware.contract.generator.open_responses import OpenResponses, unite
-from tests.drivers import App, request
+from tests.support.drivers import App, request
 
 Document = dict[str, Any]
 

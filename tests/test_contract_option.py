@@ -8,7 +8,7 @@ import pytest
 
 from openai_middleware import APIHandlerConfig, Dispatcher, EndpointConfig, HandlerApp, OpenAIMiddleware, contract
 from openai_middleware.errors import ConfigurationError
-from tests.drivers import App, request
+from tests.support.drivers import App, request
 
 
 @pytest.fixture

@@ -385,7 +385,7 @@ def test_a_contract_has_no_drift_from_itself(content: Document) -> None:
     assert drift(load(content), load(content)) == []
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(documents().map(plain))
 def test_every_single_mutation_is_told_in_both_directions(content: Document) -> None:
     mirrored = {"removed": "added", "added": "removed", "changed": "changed"}

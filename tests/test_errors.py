@@ -10,7 +10,7 @@ from typing import Any
 import httpx2  # the HTTP library of the pinned SDK
 import openai
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from openai_middleware import APIHandlerConfig, OpenAIMiddleware, errors
@@ -25,7 +25,7 @@ from openai_middleware.errors import (
     UnprocessableEntityError,
 )
 from openai_middleware.mistakes import report_mistakes
-from tests.drivers import App, Script, Sent, endpoint, mappings, part, request, start
+from tests.support.drivers import App, Script, Sent, endpoint, mappings, part, request, start
 
 STATUSES = {
     "BadRequestError": 400,
@@ -110,7 +110,8 @@ class Word(str):
 @pytest.mark.parametrize("word", [Code.WORD, OldCode.WORD, Word("word")])
 @pytest.mark.parametrize("name", ["param", "code", "type"])
 async def test_words_of_an_error_may_be_enums(name: str, word: str) -> None:  # E1
-    sent = await answer_to(NotFoundError("Gone.", **{name: word}))
+    words: Any = {name: word}
+    sent = await answer_to(NotFoundError("Gone.", **words))
 
     assert sent.json["error"][name] == "word"
 
@@ -132,7 +133,6 @@ async def test_message_of_an_error_may_be_another_exception() -> None:  # E1
     assert sent.error["message"] == "'a'"
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(), min_size=1), st.text(st.characters(), min_size=1).filter(lambda word: word != "None"))
 async def test_any_text_makes_a_well_formed_envelope(message: str, word: str) -> None:  # E1
     """Lone surrogates are among them: undecodable file names have them."""
@@ -340,7 +340,6 @@ async def refusals(middleware: OpenAIMiddleware, marker: str) -> list[tuple[str,
 MARKERS = st.text("QXZqxzéß0789", min_size=5, max_size=40).map(lambda text: f"Q{text}")
 
 
-@settings(deadline=None)
 @given(marker=MARKERS)
 async def test_messages_never_echo_what_stands_in_a_body_or_a_query(
     refusing: OpenAIMiddleware, marker: str

@@ -19,13 +19,13 @@ from openai_middleware import APIHandlerConfig, EndpointConfig
 from openai_middleware.answer.event_stream import EventStream
 from openai_middleware.errors import BadRequestError, NotFoundError, OpenAIError, RateLimitError
 from openai_middleware.frontend import Frontend
-from tests.drivers import mappings
-from tests.server_sent_events import Event, parse
+from tests.support.drivers import mappings
+from tests.support.samples import NULLABLE_OF_RESPONSE
+from tests.support.server_sent_events import Event, parse
 
 CHAT = ("POST", "/v1/chat/completions")
 RESPONSES = ("POST", "/v1/responses")
 DONE = b"data: [DONE]\n\n"
-NULLABLE = ("error", "incomplete_details", "instructions", "metadata", "temperature", "top_p")
 
 
 def event_models(union: Any) -> dict[str, Any]:
@@ -166,7 +166,7 @@ ALL_KINDS = pytest.mark.parametrize("kind", KINDS, ids=["chat", "responses", "cu
 @ALL_KINDS
 @given(stream=STREAMS, positions=st.lists(st.integers(0), max_size=5))
 @example(stream=b"data: 1\r\r\n\ndata: 2\r\n\rdata: 3\n\r\ndata: 4\r\n\r\n\rdata: 5\r\n\n\r\r", positions=[9])
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_split_gives_the_same_bytes(
     kind: Callable[[], EventStream], stream: bytes, positions: list[int]
 ) -> None:  # S1
@@ -213,7 +213,7 @@ def decoded(events: list[Event]) -> list[tuple[str, Any]]:
 
 
 @given(STREAMS)
-@settings(deadline=None, max_examples=1000)
+@settings(max_examples=1000)
 def test_a_chat_stream_keeps_every_event_and_of_each_what_a_chunk_has(stream: bytes) -> None:  # S1 S2 S3 S5
     sent = through(chat(), stream)
 
@@ -221,14 +221,14 @@ def test_a_chat_stream_keeps_every_event_and_of_each_what_a_chunk_has(stream: by
 
 
 @given(STREAMS)
-@settings(deadline=None, max_examples=1000)
+@settings(max_examples=1000)
 def test_without_mappings_every_event_that_has_data_arrives_as_it_was(stream: bytes) -> None:  # S1 S5
     assert parse(through(custom(), stream)) == [found for found in parse(stream + b"\n\n") if found.data]
 
 
 @ALL_KINDS
 @given(stream=STREAMS)
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_the_sdk_reads_what_a_browser_reads_and_never_an_event_without_data(
     kind: Callable[[], EventStream], stream: bytes
 ) -> None:  # S3 S5
@@ -240,7 +240,7 @@ def test_the_sdk_reads_what_a_browser_reads_and_never_an_event_without_data(
 
 @ALL_KINDS
 @given(stream=STREAMS)
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_an_event_leaves_when_its_last_byte_has_come(kind: Callable[[], EventStream], stream: bytes) -> None:  # S1
     through_whole_prefix = kind()
     sent = b""
@@ -476,7 +476,11 @@ def test_fields_that_an_event_lacks_are_never_filled_in(absent_optional: str) ->
     ]
     assert documents(through(opened(answers, *RESPONSES), event(delta) + event(created))) == [
         {"type": "response.output_text.delta", "delta": "d", "sequence_number": 0},
-        {"type": "response.created", "response": {"id": "r", **dict.fromkeys(NULLABLE)}, "sequence_number": 1},
+        {
+            "type": "response.created",
+            "response": {"id": "r", **dict.fromkeys(NULLABLE_OF_RESPONSE)},
+            "sequence_number": 1,
+        },
     ]
 
 
@@ -580,7 +584,11 @@ def test_the_events_of_images_and_transcriptions_are_filtered_by_their_types_too
 @pytest.mark.parametrize("kind", WITH_ANSWER)
 def test_the_answer_inside_an_event_is_filtered_as_the_json_answer_is(kind: str) -> None:  # S2 O2 O4
     right = dict.fromkeys(Response.model_fields, "value")
-    wrong = {"secret": 1, **{name: value for name, value in right.items() if name not in NULLABLE}, "timings": {}}
+    wrong = {
+        "secret": 1,
+        **{name: value for name, value in right.items() if name not in NULLABLE_OF_RESPONSE},
+        "timings": {},
+    }
     exchange = frontend().open(*RESPONSES, b"", [])
     assert exchange is not None
     json_answer = exchange.answer(200, [(b"content-type", b"application/json")])
@@ -591,7 +599,7 @@ def test_the_answer_inside_an_event_is_filtered_as_the_json_answer_is(kind: str)
     [document] = documents(through(responses(), event({"type": kind, "response": wrong, "sequence_number": 0})))
 
     assert document == {"type": kind, "response": json.loads(answer), "sequence_number": 0}
-    assert document["response"] == {**right, **dict.fromkeys(NULLABLE)}
+    assert document["response"] == {**right, **dict.fromkeys(NULLABLE_OF_RESPONSE)}
 
 
 @pytest.mark.parametrize("kind", WITH_ANSWER)
@@ -607,7 +615,7 @@ def test_an_answer_that_is_not_complete_yet_gets_nothing_but_its_nullable_fields
 
     [document] = documents(through(responses(), stream))
 
-    assert document["response"] == {"id": "r", **dict.fromkeys(NULLABLE), "error": {"code": "c"}}
+    assert document["response"] == {"id": "r", **dict.fromkeys(NULLABLE_OF_RESPONSE), "error": {"code": "c"}}
 
 
 @pytest.mark.parametrize("answer", [None, "text", [1]])

@@ -15,7 +15,7 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 
-from tests.servers import server_process
+from tests.support.servers import server_process
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
 URL = r"^(http://127\.0\.0\.1:\d+/v1)$"

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from openai_middleware import APIHandlerConfig, OpenAIEndpoint, OpenAIMiddleware
-from tests.drivers import JSON_HEADERS, App, Header, Message, Script, endpoint, mappings, part, request, start
+from tests.support.drivers import JSON_HEADERS, App, Header, Message, Script, endpoint, mappings, part, request, start
+from tests.support.samples import NULLABLE_OF_RESPONSE, RESPONSE
 
 GIVES = [("$.id", "id", True), ("$.name", "name")]
 NARROW = b'{"id":1}'
 WIDE = b'{"id": 1, "junk": 2}'
-NULLABLE_OF_RESPONSE = ["error", "incomplete_details", "instructions", "metadata", "temperature", "top_p"]
 
 
 def headers(*pairs: tuple[str, str]) -> list[Header]:
@@ -27,17 +27,7 @@ def answering(*messages: Message, **options: Any) -> OpenAIMiddleware:
 
 def response(**fields: Any) -> dict[str, Any]:
     """A Response with all that OpenAI's description requires, but for what may be null."""
-    return {
-        "id": "resp_1",
-        "object": "response",
-        "created_at": 1,
-        "model": "m",
-        "output": [],
-        "parallel_tool_calls": True,
-        "tool_choice": "auto",
-        "tools": [],
-        **fields,
-    }
+    return {**RESPONSE, **fields}
 
 
 def responses(app: Any, **options: Any) -> OpenAIMiddleware:

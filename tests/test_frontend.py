@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route
 
 from openai_middleware import APIHandlerAction, APIHandlerConfig, OpenAIEndpoint, OpenAIMiddleware, contract
 from openai_middleware.request.call import CALL_KEY
-from tests.drivers import App, Sent, http_scope, mappings, request
+from tests.support.drivers import App, Sent, http_scope, mappings, request
 
 ALLOW, FORBID = APIHandlerAction.ALLOW, APIHandlerAction.FORBID
 
@@ -21,8 +21,8 @@ def config_of(*endpoints: str, **options: Any) -> APIHandlerConfig:
     """A configuration of endpoints written `POST /path`, or `POST /path forbid`."""
     config = APIHandlerConfig(**options)
     for endpoint in endpoints:
-        method, path, *action = endpoint.split(" ")
-        config.add_endpoint_handler(path, method, *action)
+        method, path, action = (*endpoint.split(" "), ALLOW)[:3]
+        config.add_endpoint_handler(path, method, action)
     return config
 
 
@@ -348,7 +348,7 @@ async def test_a_starlette_mount_works_inside_the_middleware() -> None:  # M9 M1
 # --- what is not ours
 
 
-async def nothing() -> Any:
+async def nothing(*_: Any) -> Any:
     raise AssertionError("the middleware received, or sent, what was the app's business")
 
 
@@ -386,7 +386,7 @@ async def test_what_matches_nothing_reaches_the_app_with_the_very_same_objects( 
 ) -> None:
     app = Recorder()
     before = {**scope, "headers": list(scope.get("headers", ()))}
-    prefix = {} if "config" in options else {"prefix": "/v1"}
+    prefix: Any = {} if "config" in options else {"prefix": "/v1"}
 
     await OpenAIMiddleware(app, **prefix, **options)(scope, nothing, nothing)
 
@@ -400,7 +400,7 @@ async def test_what_matches_nothing_reaches_the_app_with_the_very_same_objects( 
 async def test_a_websocket_and_a_lifespan_pass_where_everything_is_forbidden() -> None:  # M12
     for kind in ("websocket", "lifespan"):
         app = Recorder()
-        scope = {"type": kind, "path": "/a", "headers": []}
+        scope: dict[str, Any] = {"type": kind, "path": "/a", "headers": []}
 
         await OpenAIMiddleware(app, config=config_of("GET /* forbid"))(scope, nothing, nothing)
 
@@ -669,12 +669,14 @@ async def test_a_disabled_configuration_switches_everything_off(line: str) -> No
 async def served(**arguments: Any) -> set[str]:
     """The operations that a middleware with these arguments serves, asked for one by one."""
     found = set()
+    app = App()
+    middleware = OpenAIMiddleware(app, **arguments)
     for group in contract.shipped().groups:
         for operation in contract.shipped().operations(group):
-            app = App()
+            app.scopes.clear()
             target = arguments.get("prefix", "") + operation.path.replace("{", "").replace("}", "")
             body = dict.fromkeys(operation.body, "x")
-            await request(OpenAIMiddleware(app, **arguments), operation.method, target, body)
+            await request(middleware, operation.method, target, body)
             if app.is_called and is_matched(app) and app.call.operation == operation.name:
                 found.add(operation.name)
     return found
@@ -865,7 +867,7 @@ async def test_later_changes_of_a_config_do_not_reach_the_middleware() -> None:
     middleware = OpenAIMiddleware(app, config=config)
 
     rules.add_mapping("$.b", "b")
-    config.get_endpoint_config("POST", "/a").action = FORBID
+    config.get_endpoint_config("POST", "/a").action = FORBID  # type: ignore[union-attr]
     config.add_endpoint_handler("/*", "POST", FORBID)
     config.remove_endpoint_handler("/a")
     config.enabled = False
@@ -877,7 +879,8 @@ async def test_later_changes_of_a_config_do_not_reach_the_middleware() -> None:
 
 async def test_two_middlewares_may_share_a_config() -> None:
     config = config_of("GET /a")
-    for options, count in (({"include_url_info": True}, 2), ({}, 0)):
+    cases: list[tuple[Any, int]] = [({"include_url_info": True}, 2), ({}, 0)]
+    for options, count in cases:
         app = App()
         await request(OpenAIMiddleware(app, config=config, **options), "GET", "/a")
         assert len(app.kwargs) == count

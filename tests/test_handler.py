@@ -18,9 +18,9 @@ from openai_middleware import (
     contract,
 )
 from openai_middleware.errors import ConfigurationError
-from tests import wsgi_driver
-from tests.drivers import Sent
-from tests.handlers import by_asgi, by_wsgi
+from tests.support import wsgi_driver
+from tests.support.drivers import Sent
+from tests.support.handlers import by_asgi, by_wsgi
 
 BODY = {"metadata": {"a": "b"}, "extra": 1}
 URL_INFO = {"mlrun_request_path": "/v1/chat/completions/c", "mlrun_request_method": "POST"}
@@ -30,7 +30,7 @@ Serve = Callable[..., Sent]
 
 @pytest.fixture(params=[by_asgi, by_wsgi], ids=["asgi", "wsgi"])
 def serve(request: pytest.FixtureRequest) -> Serve:
-    return request.param  # type: ignore[no-any-return]
+    return request.param
 
 
 def sent_to(handler: Any, serve: Serve, target: str = "/v1/chat/completions/c?verbose=1", body: Any = BODY) -> Sent:
@@ -56,81 +56,81 @@ def _nothing_yet() -> None:
 # --- functions of all kinds
 
 
-def plain(body, completion_id, verbose="0"):  # type: ignore[no-untyped-def]
+def plain(body, completion_id, verbose="0"):
     got.note(body, completion_id=completion_id, verbose=verbose)
 
 
-def keyword_only(body, *, completion_id, verbose):  # type: ignore[no-untyped-def]
+def keyword_only(body, *, completion_id, verbose):
     got.note(body, completion_id=completion_id, verbose=verbose)
 
 
-def positional_only(body, /, completion_id, verbose):  # type: ignore[no-untyped-def]
+def positional_only(body, /, completion_id, verbose):
     got.note(body, completion_id=completion_id, verbose=verbose)
 
 
-async def coroutine(body, completion_id, verbose):  # type: ignore[no-untyped-def]
+async def coroutine(body, completion_id, verbose):
     got.note(body, completion_id=completion_id, verbose=verbose)
 
 
-def bare_args(*args, completion_id, verbose):  # type: ignore[no-untyped-def]
+def bare_args(*args, completion_id, verbose):
     got.note(*args, completion_id=completion_id, verbose=verbose)
 
 
-def generator(body, completion_id, verbose):  # type: ignore[no-untyped-def]
+def generator(body, completion_id, verbose):
     got.note(body, completion_id=completion_id, verbose=verbose)
     yield {}
 
 
-async def async_generator(body, completion_id, verbose):  # type: ignore[no-untyped-def]
+async def async_generator(body, completion_id, verbose):
     got.note(body, completion_id=completion_id, verbose=verbose)
     yield {}
 
 
 class Thing:
-    def method(self, body, completion_id, verbose):  # type: ignore[no-untyped-def]
+    def method(self, body, completion_id, verbose):
         got.note(body, completion_id=completion_id, verbose=verbose)
 
-    async def async_method(self, body, completion_id, verbose):  # type: ignore[no-untyped-def]
+    async def async_method(self, body, completion_id, verbose):
         got.note(body, completion_id=completion_id, verbose=verbose)
 
     @classmethod
-    def class_method(cls, body, completion_id, verbose):  # type: ignore[no-untyped-def]
+    def class_method(cls, body, completion_id, verbose):
         got.note(body, completion_id=completion_id, verbose=verbose)
 
     @staticmethod
-    def static_method(body, completion_id, verbose):  # type: ignore[no-untyped-def]
+    def static_method(body, completion_id, verbose):
         got.note(body, completion_id=completion_id, verbose=verbose)
 
 
 class Callee:
-    def __call__(self, body, completion_id, verbose):  # type: ignore[no-untyped-def]
+    def __call__(self, body, completion_id, verbose):
         got.note(body, completion_id=completion_id, verbose=verbose)
 
 
 class AsyncCallee:
-    async def __call__(self, body, completion_id, verbose):  # type: ignore[no-untyped-def]
+    async def __call__(self, body, completion_id, verbose):
         got.note(body, completion_id=completion_id, verbose=verbose)
 
 
 class AsyncGeneratingCallee:
-    async def __call__(self, body, completion_id, verbose):  # type: ignore[no-untyped-def]
+    async def __call__(self, body, completion_id, verbose):
         got.note(body, completion_id=completion_id, verbose=verbose)
         yield {}
 
 
-def logged(function):  # type: ignore[no-untyped-def]
+def logged(function):
     @functools.wraps(function)
-    def wrapper(*args, **kwargs):  # type: ignore[no-untyped-def]
+    def wrapper(*args, **kwargs):
         return function(*args, **kwargs)
 
     return wrapper
 
 
-def with_one_more(own, body, completion_id, verbose):  # type: ignore[no-untyped-def]
+def with_one_more(own, body, completion_id, verbose):
     got.note(body, completion_id=completion_id, verbose=verbose)
 
 
-async def async_with_one_more(own, body, completion_id, verbose):  # type: ignore[no-untyped-def]
+async def async_with_one_more(own, body, completion_id, verbose):
     got.note(body, completion_id=completion_id, verbose=verbose)
 
 
@@ -287,7 +287,7 @@ def test_function_of_any_signature_is_called_or_the_client_is_told_what_is_missi
         return ""
 
     target = f"/v1/chat/completions?{'&'.join(f'{name}=sent' for name in query)}"
-    sent = by_wsgi(function, "POST", target, sent_body)
+    sent = by_wsgi(function, "POST", target, sent_body, endpoints=["chat_completions"])
 
     missing = required - kwargs.keys()
     if missing:

@@ -14,23 +14,21 @@ import pytest
 
 from openai_middleware import HandlerApp, OpenAIMiddleware, OpenAIWSGIMiddleware, WSGIHandlerApp
 from openai_middleware.errors import InternalServerError, NotFoundError, RateLimitError
-from tests import drivers, wsgi_driver
-from tests.drivers import Sent
-from tests.handlers import Client, by_asgi, by_wsgi
-from tests.server_sent_events import Event, parse
-from tests.servers import uvicorn_server
-from tests.wsgi_driver import Server, environ
+from tests.support import drivers, wsgi_driver
+from tests.support.drivers import Sent
+from tests.support.handlers import Client, by_asgi, by_wsgi
+from tests.support.samples import CHAT, CHUNK, COMPLETION
+from tests.support.server_sent_events import Event, parse
+from tests.support.servers import uvicorn_server
+from tests.support.wsgi_driver import Server, environ
 
-CHAT = {"model": "m", "messages": []}
-COMPLETION = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": []}
-CHUNK = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": []}
 VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
 Serve = Callable[..., Sent]
 
 
 @pytest.fixture(params=[by_asgi, by_wsgi], ids=["asgi", "wsgi"])
 def serve(request: pytest.FixtureRequest) -> Serve:
-    return request.param  # type: ignore[no-any-return]
+    return request.param
 
 
 def chat(serve: Serve, handler: Any, body: Any = CHAT, **options: Any) -> Sent:

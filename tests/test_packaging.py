@@ -8,10 +8,13 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from email.message import Message
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+import openai_middleware
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS_AND_SDK = ["openai", "fastapi", "starlette", "django", "flask"]
@@ -34,7 +37,25 @@ def run_python(python: Path, code: str, cwd: Path) -> str:
 
 def wheel_contents(wheel: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(wheel) as archive:
-        return {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        assert len(names) == len(set(names))
+        return {name: archive.read(name) for name in names}
+
+
+def metadata_of(wheel: Path) -> Message:
+    [metadata] = [data for name, data in wheel_contents(wheel).items() if name.endswith(".dist-info/METADATA")]
+    return email.message_from_bytes(metadata)
+
+
+def files_of_tree() -> dict[str, bytes]:
+    """Every file of the package in the checkout, by the name that it is installed under."""
+    files: dict[str, bytes] = {}
+    for top, installed_as in [("openai_middleware", "openai_middleware"), ("adapters", "openai_middleware/adapters")]:
+        for folder, _, names in os.walk(ROOT / top):  # does not follow the symlink
+            within = Path(folder).relative_to(ROOT / top)
+            if "__pycache__" not in within.parts:
+                files |= {(installed_as / within / name).as_posix(): Path(folder, name).read_bytes() for name in names}
+    return files
 
 
 class Built(NamedTuple):
@@ -48,7 +69,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     copy = tmp_path_factory.mktemp("checkout") / "project"
     ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "site")
     shutil.copytree(ROOT, copy, symlinks=True, ignore=ignored)
-    build = [sys.executable, "-m", "build", "--no-isolation", copy, "--outdir"]
+    build: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation", copy, "--outdir"]
     out = tmp_path_factory.mktemp("dist")
     run(*build, out / "sdist", cwd=out)  # the sdist, then the wheel from it
     run(*build, out / "checkout", "--wheel", cwd=out)
@@ -62,7 +83,7 @@ def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(sys.executable, "-m", "venv", "--without-pip", home / "venv", cwd=home)
     python = home / "venv" / "bin" / "python"
     requirement = f"openai-middleware[django,fastapi,flask] @ {built.wheel_from_sdist.as_uri()}"
-    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
     run(*pip, "install", "--quiet", "--constraint", ROOT / "constraints.txt", requirement, cwd=home)
     return python
 
@@ -72,22 +93,24 @@ def test_adapters_directory_is_reached_through_a_relative_symlink() -> None:
 
 
 def test_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
-    names = {name for name in wheel_contents(built.wheel_from_sdist) if ".dist-info/" not in name}
+    contents = wheel_contents(built.wheel_from_sdist)
 
-    expected = set()
-    for top, installed_as in [("openai_middleware", "openai_middleware"), ("adapters", "openai_middleware/adapters")]:
-        for folder, _, files in os.walk(ROOT / top):  # does not follow the symlink
-            within = Path(folder).relative_to(ROOT / top)
-            if "__pycache__" not in within.parts:
-                expected |= {(installed_as / within / file).as_posix() for file in files}
-    assert names == expected
+    assert {name: data for name, data in contents.items() if ".dist-info/" not in name} == files_of_tree()
     assert {
         "openai_middleware/__init__.py",
         "openai_middleware/py.typed",
         "openai_middleware/contract/openai.json",
         "openai_middleware/adapters/__init__.py",
         "openai_middleware/adapters/fastapi.py",
-    } <= names
+    } <= contents.keys()
+
+
+def test_every_folder_with_code_is_a_package() -> None:
+    """The build finds packages by their `__init__.py`."""
+    files = files_of_tree()
+
+    folders = {name.rpartition("/")[0] for name in files if name.endswith(".py")}
+    assert not {folder for folder in folders if f"{folder}/__init__.py" not in files}
 
 
 def test_sdist_and_checkout_build_the_same_wheel(built: Built) -> None:
@@ -95,15 +118,17 @@ def test_sdist_and_checkout_build_the_same_wheel(built: Built) -> None:
 
 
 def test_metadata_names_exactly_the_runtime_dependencies(built: Built) -> None:
-    contents = wheel_contents(built.wheel_from_sdist)
-    [metadata_name] = [name for name in contents if name.endswith(".dist-info/METADATA")]
-    metadata = email.message_from_bytes(contents[metadata_name])
+    metadata = metadata_of(built.wheel_from_sdist)
 
     required = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     names = {re.split(r"[^\w.-]", line)[0] for line in required}
     assert names == {"asgiref", "msgspec", "parse", "pydantic", "python-jsonpath"}
     assert metadata["Name"] == "openai-middleware"
     assert metadata["License-Expression"] == "Apache-2.0"
+
+
+def test_version_is_that_of_the_distribution(built: Built) -> None:
+    assert metadata_of(built.wheel_from_sdist)["Version"] == openai_middleware.__version__
 
 
 def test_everything_public_imports_from_the_installed_wheel(installed: Path, tmp_path: Path) -> None:

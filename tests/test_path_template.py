@@ -4,7 +4,7 @@ import string
 from urllib.parse import quote, unquote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from openai_middleware.request.path import RequestPath
@@ -23,7 +23,6 @@ def sent(raw: str) -> str:
 
 
 @given(st.lists(st.tuples(LITERALS, NAMES, LITERALS, VALUES), min_size=1, max_size=4, unique_by=lambda part: part[1]))
-@settings(deadline=None)
 def test_a_template_matches_its_own_percent_encoded_path_and_gives_the_values_back(  # M7 M9
     parts: list[tuple[str, str, str, str]],
 ) -> None:
@@ -35,7 +34,6 @@ def test_a_template_matches_its_own_percent_encoded_path_and_gives_the_values_ba
 
 
 @given(LITERALS, LITERALS, VALUES)
-@settings(deadline=None)
 def test_the_literal_parts_of_a_template_are_literal(literal: str, other: str, value: str) -> None:  # M4 M7
     template = PathTemplate(f"/{literal}/{{x}}")
 
@@ -166,7 +164,6 @@ def test_every_mistake_in_a_path_is_told(path: str, codes: list[str]) -> None:  
 
 
 @given(st.text(st.sampled_from("/{}*ax1 "), max_size=10))
-@settings(deadline=None)
 def test_what_has_no_mistake_compiles(path: str) -> None:  # M8
     path = f"/{path}"
     if not list(path_mistakes(path)):

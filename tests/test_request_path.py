@@ -3,7 +3,7 @@
 from urllib.parse import quote, unquote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from openai_middleware.request.path import ENCODED_SLASH, RequestPath, normalised, with_slashes
@@ -44,7 +44,6 @@ def test_segments_are_split_on_the_raw_path_and_decoded_one_by_one(raw: str, seg
 
 
 @given(SEGMENTS)
-@settings(deadline=None)
 def test_any_percent_encoded_segments_are_read_back(segments: list[str]) -> None:  # M9
     raw = "".join(f"/{quote(segment, safe='')}" for segment in segments)
 
@@ -53,7 +52,6 @@ def test_any_percent_encoded_segments_are_read_back(segments: list[str]) -> None
 
 
 @given(SEGMENTS)
-@settings(deadline=None)
 def test_any_percent_encoded_segments_are_read_back_below_a_mount(segments: list[str]) -> None:  # M9 M10
     raw = "/api/v1" + "".join(f"/{quote(segment, safe='')}" for segment in segments)
 
@@ -62,7 +60,6 @@ def test_any_percent_encoded_segments_are_read_back_below_a_mount(segments: list
 
 
 @given(st.binary().map(lambda raw: b"/" + raw.replace(b"?", b"")), st.booleans())
-@settings(deadline=None)
 def test_every_byte_of_a_raw_path_is_taken(raw: bytes, has_raw_path: bool) -> None:  # M9
     whole = unquote(raw.decode("latin-1"), encoding="latin-1").encode("latin-1").decode(errors="replace")
 
@@ -125,7 +122,6 @@ def test_normalising_removes_what_means_nothing(path: str, shortest: str) -> Non
 
 
 @given(PATHS)
-@settings(deadline=None)
 def test_normalising_twice_changes_nothing_more(path: str) -> None:  # M13
     once = normalised(path)
 
@@ -135,7 +131,6 @@ def test_normalising_twice_changes_nothing_more(path: str) -> None:  # M13
 
 
 @given(PATHS, PATHS)
-@settings(deadline=None)
 def test_a_detour_never_changes_the_normalised_path(path: str, detour: str) -> None:  # M13
     there_and_back = "/x" + normalised(detour).rstrip("/") + "/.." * normalised(detour + "/x").count("/")
 

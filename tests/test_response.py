@@ -4,6 +4,7 @@ import datetime
 import decimal
 import enum
 import json
+import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,9 +23,9 @@ from openai.types.responses import ResponseTextDeltaEvent
 
 from openai_middleware import Response, WSGIHandlerApp
 from openai_middleware.errors import InternalServerError
-from tests.drivers import Sent
-from tests.server_sent_events import Event, parse
-from tests.wsgi_driver import Server, endpoint, request
+from tests.support.drivers import Sent
+from tests.support.server_sent_events import Event, parse
+from tests.support.wsgi_driver import Server, endpoint, request
 
 JSON = "application/json"
 
@@ -75,7 +76,7 @@ COMPLETION = ChatCompletion(
     model="m",
     choices=[Choice(index=0, finish_reason="stop", message=MESSAGE)],
 )
-COMPLETION_JSON = {
+COMPLETION_JSON: Any = {
     "id": "c",
     "object": "chat.completion",
     "created": 1,
@@ -87,6 +88,11 @@ SDK_RESPONSE = SDKResponse.construct(id="r", output=[], error=None)
 
 class OwnCompletion(ChatCompletion):
     pass
+
+
+def name_of(value: object) -> str:
+    """A test's id, which is the same in every process."""
+    return re.sub(" at 0x[0-9a-f]+", "", repr(value))[:40]
 
 
 def answer(result: Any) -> Sent:
@@ -137,7 +143,7 @@ def test_result_becomes_json(result: Any, wanted: Any) -> None:
 @pytest.mark.parametrize(
     "result",
     [object(), {"a": object()}, [1j], {"a": Inner.model_construct(number=object())}, range(3), MappingProxyType({})],
-    ids=repr,
+    ids=name_of,
 )
 def test_what_has_no_json_form_is_the_handlers_bug(result: Any) -> None:  # E3
     with pytest.raises((TypeError, pydantic.ValidationError, pydantic.errors.PydanticUserError, ValueError)):
@@ -329,7 +335,7 @@ class TypedPoint:
         (bytearray(b"data: x\n\n"), Event("x")),
         (memoryview(b"data: x\n\n"), Event("x")),
     ],
-    ids=lambda value: repr(value)[:40],
+    ids=name_of,
 )
 def test_item_of_a_stream_becomes_an_event(item: Any, wanted: Event) -> None:
     assert parse(answer(iter([item])).body) == [wanted]

@@ -44,7 +44,7 @@ def rank(configured: str) -> tuple[int, int]:
 
 
 @given(st.permutations(PATHS + WILDCARDS), st.integers(0, len(PATHS + WILDCARDS)), REQUESTS)
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_everything_that_matches_is_found_in_order_of_priority(  # M1 M2
     shuffled: list[str], count: int, path: str
 ) -> None:

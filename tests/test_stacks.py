@@ -11,23 +11,12 @@ import pytest
 
 from openai_middleware import APIHandlerAction, APIHandlerConfig, BodyMappings, OpenAIEndpoint
 from openai_middleware.errors import AuthenticationError, NotFoundError, OpenAIError, RateLimitError
-from tests.drivers import mappings
-from tests.server_sent_events import parse
-from tests.stacks import EVENTS, JSON, STACKS, Answer, Reply, Seen, Stack, StackedApp
+from tests.support.drivers import mappings
+from tests.support.samples import COMPLETION, NULLABLE_OF_RESPONSE, RESPONSE
+from tests.support.server_sent_events import parse
+from tests.support.stacks import EVENTS, JSON, STACKS, Answer, Reply, Seen, Stack, StackedApp
 
 TEXT = [("Content-Type", "text/plain")]
-COMPLETION = {"id": "c", "choices": [], "created": 1, "model": "m", "object": "chat.completion"}
-RESPONSE = {
-    "id": "r",
-    "created_at": 1,
-    "model": "m",
-    "object": "response",
-    "output": [],
-    "parallel_tool_calls": True,
-    "tool_choice": "auto",
-    "tools": [],
-}
-NULLABLE = ["error", "incomplete_details", "instructions", "metadata", "temperature", "top_p"]
 CHAT = b'{"model": "m", "messages": []}'
 URL_INFO = {"mlrun_request_path": "/run", "mlrun_request_method": "POST"}
 PLAIN = Answer(b"text", headers=TEXT)
@@ -37,7 +26,7 @@ BOOM = ZeroDivisionError("a secret of the app")
 
 @pytest.fixture(params=STACKS, ids=lambda stack: stack.name)
 def stack(request: pytest.FixtureRequest) -> Stack:
-    return request.param  # type: ignore[no-any-return]
+    return request.param
 
 
 class Backend:
@@ -153,7 +142,8 @@ def test_what_no_endpoint_matches_is_the_app_s_own(request_line: str, stack: Sta
     junk = b'{"id": 1, "junk": 2}'
     backend = Backend(junk)
     headers = [*JSON, ("Accept-Encoding", "gzip")]
-    reply = stack.app(backend).send(*request_line.split(), b'{"a": ', headers=headers)
+    method, target = request_line.split()
+    reply = stack.app(backend).send(method, target, b'{"a": ', headers=headers)
     assert backend.seen.call is None
     assert (backend.seen.body, backend.seen.headers["accept-encoding"]) == (b'{"a": ', "gzip")
     assert (reply.status, reply.header("content-length")) == (200, str(len(junk)))
@@ -265,9 +255,10 @@ FORBIDDEN = [
 def test_forbidden_path_is_403_in_every_spelling(request_line: str, stack: Stack) -> None:  # M12 M13 E2
     backend = Backend()
     app = stack.app(backend, config=forbidding("/admin", "/secrets/*"))
-    reply = app.send(*request_line.split(), b'{"a": ')
+    method, target = request_line.split()
+    reply = app.send(method, target, b'{"a": ')
     assert reply.status == 403
-    assert request_line.startswith("HEAD") or reply.error["code"] == "forbidden"
+    assert method == "HEAD" or reply.error["code"] == "forbidden"
     assert not backend.is_called
 
 
@@ -298,7 +289,8 @@ def test_unmatched_requests_can_be_rejected(  # M11 E1 E2
     request_line: str, status: int, allow: str | None, stack: Stack
 ) -> None:
     backend = Backend()
-    reply = stack.app(backend, unmatched="reject").send(*request_line.split())
+    method, target = request_line.split()
+    reply = stack.app(backend, unmatched="reject").send(method, target)
     assert_error(reply, status)
     assert reply.header("allow") == allow
     assert not backend.is_called
@@ -491,6 +483,7 @@ UNTOUCHED = [
 
 @pytest.mark.parametrize("answer", UNTOUCHED, ids=lambda answer: f"{answer.status} {answer.body[:11]!r}")
 def test_answer_of_another_kind_leaves_as_it_is(answer: Answer, stack: Stack) -> None:  # O1 O6 O8
+    assert isinstance(answer.body, bytes)
     reply = stack.app(Backend(answer), config=endpoint(gives=[("$.id", "id")])).send("POST", "/run")
     assert (reply.status, reply.body) == (answer.status, answer.body)
     for name, value in answer.headers:
@@ -502,7 +495,7 @@ def test_answer_of_another_kind_leaves_as_it_is(answer: Answer, stack: Stack) ->
 def test_absent_fields_are_filled_where_they_can_be_null(absent_optional: str, stack: Stack) -> None:  # O4 O5
     app = stack.app(Backend({**RESPONSE, "junk": 1}), absent_optional=absent_optional)
     answer = app.send("POST", "/v1/responses", b'{"model": "m", "input": "i"}').json
-    assert {name: answer.pop(name) for name in NULLABLE} == dict.fromkeys(NULLABLE)
+    assert {name: answer.pop(name) for name in NULLABLE_OF_RESPONSE} == dict.fromkeys(NULLABLE_OF_RESPONSE)
     optional = {name: value for name, value in answer.items() if name not in RESPONSE}
     assert bool(optional) == (absent_optional == "null")
     assert set(optional.values()) <= {None}
@@ -648,7 +641,7 @@ def test_typed_events_are_filtered_and_counted(stack: Stack) -> None:  # S2 S3 O
     )
     reply = stack.app(backend).send("POST", "/v1/responses", b'{"model": "m", "input": "i"}')
     assert documents(reply) == [
-        {**OPENED, "response": {**RESPONSE, **dict.fromkeys(NULLABLE)}, "sequence_number": 0},
+        {**OPENED, "response": {**RESPONSE, **dict.fromkeys(NULLABLE_OF_RESPONSE)}, "sequence_number": 0},
         {**DELTA, "sequence_number": 7},
         {**DELTA, "sequence_number": 8},
         {"type": "own.event", "own": 1},
@@ -709,7 +702,7 @@ def test_proxies_are_told_not_to_buffer(  # S6
 @pytest.mark.parametrize(("status", "path"), [(500, "/v1/chat/completions"), (404, "/v1/chat/completions"), (200, "/")])
 def test_stream_of_another_kind_leaves_as_it_is(status: int, path: str, stack: Stack) -> None:  # O1 M11
     backend = streaming(event({**CHUNK, "secret": 1}))
-    backend.answer.status = status
+    backend.answer.status = status  # type: ignore[union-attr]
     reply = stack.app(backend).send("POST", path, CHAT)
     assert (reply.status, reply.body) == (status, event({**CHUNK, "secret": 1}))
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from typing import Any
 
@@ -15,8 +15,9 @@ from starlette.responses import StreamingResponse
 from openai_middleware import APIHandlerConfig, EndpointConfig, OpenAIMiddleware
 from openai_middleware.adapters.fastapi import set_openai_frontend
 from openai_middleware.errors import NotFoundError, RateLimitError
-from tests.drivers import Header, Message, Script, Sent, http_scope, part, request, request_messages, start
-from tests.server_sent_events import Event, parse
+from tests.support.drivers import Header, Message, Script, Sent, http_scope, part, request, request_messages, start
+from tests.support.samples import COMPLETION
+from tests.support.server_sent_events import Event, parse
 
 EVENT_STREAM: list[Header] = [(b"content-type", b"text/event-stream")]
 WRONG = b'data: {"id":"c","secret":1}\n\n'
@@ -63,12 +64,12 @@ async def serve_chat(app: Any, send: Callable[[Message], Awaitable[None]]) -> No
 class BreakingServer(Sent):
     """A server that loses its client while it sends the third message."""
 
-    error = OSError("the client is gone")
+    failure = OSError("the client is gone")
 
     async def send(self, message: Message) -> None:
         self.messages.append(message)
         if len(self.messages) == 3:
-            raise self.error
+            raise self.failure
 
 
 def bodies(sent: Sent) -> list[bytes]:
@@ -227,12 +228,11 @@ async def test_the_content_type_of_the_answer_alone_decides(content_type: bytes,
 
 
 async def test_a_json_answer_to_a_request_for_a_stream_is_mapped_as_json() -> None:  # S7
-    answer = {"id": "c", "choices": [], "created": 1, "model": "m", "object": "chat.completion"}
-    messages = [start(), part(json.dumps({**answer, "secret": 1}).encode())]
+    messages = [start(), part(json.dumps({**COMPLETION, "secret": 1}).encode())]
 
     sent = await chat(Script(messages), headers=[(b"accept", b"text/event-stream")])
 
-    assert sent.json == answer
+    assert sent.json == COMPLETION
 
 
 @pytest.mark.parametrize("status", [302, 400, 404, 500, 503])
@@ -389,7 +389,7 @@ async def test_an_error_of_the_server_s_own_send_is_passed_on_without_a_frame() 
     with pytest.raises(OSError, match="the client is gone") as raised:
         await serve_chat(Script(stream(RIGHT, RIGHT, RIGHT)), server.send)
 
-    assert raised.value is server.error
+    assert raised.value is server.failure
     assert len(server.messages) == 3
 
 
@@ -510,7 +510,7 @@ async def test_a_sending_generator_ends_when_the_server_says_that_the_client_is_
     server = BreakingServer()
     log: list[str] = []
 
-    async def events() -> AsyncIterator[bytes]:
+    async def events() -> AsyncGenerator[bytes, None]:
         try:
             while True:
                 yield RIGHT
@@ -616,8 +616,8 @@ async def framework_chat(app: Any, spec_version: str, sent: Sent | None = None) 
 
 async def test_a_user_s_own_endpoint_maps_its_events() -> None:  # S2
     config = APIHandlerConfig()
-    rules = [{"source_path": "$.message.text", "destination_path": "text", "mandatory": False}]
-    config.add_endpoint_config(EndpointConfig("/talk", "GET", stream_body_mappings={"mappings": rules}))
+    rules: Any = {"mappings": [{"source_path": "$.message.text", "destination_path": "text", "mandatory": False}]}
+    config.add_endpoint_config(EndpointConfig("/talk", "GET", stream_body_mappings=rules))  # type: ignore[arg-type]
     app = Script(stream(b'data: {"message": {"text": "Hi"}, "x": 1}\n\n', b": ping\n\n"))
 
     sent = await request(OpenAIMiddleware(app, config=config.to_dict()), "GET", "/talk")

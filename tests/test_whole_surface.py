@@ -22,8 +22,8 @@ from openai_middleware.adapters.fastapi import set_openai_frontend
 from openai_middleware.contract import Operation, shipped
 from openai_middleware.request.call import CALL_KEY
 from openai_middleware.request.path_template import placeholder_names
-from tests import wsgi_driver
-from tests.drivers import (
+from tests.support import wsgi_driver
+from tests.support.drivers import (
     JSON_HEADERS,
     App,
     Header,

@@ -9,30 +9,24 @@ import email
 import inspect
 import json
 import re
-import types
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from email.message import Message
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 from urllib.parse import parse_qsl
 
 import httpx2
 import openai
 import pytest
 from openai._base_client import BaseSyncPage
-from openai._resource import SyncAPIResource
-from openai._types import NotGiven, Omit
 
 from openai_middleware.contract import Operation, shipped
+from tests.support.sdk_methods import ONLY_OPEN_RESPONSES, arguments, public_methods
 
 # Deprecated methods are called too.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 OPERATIONS = {operation.name: operation for group in shipped().groups for operation in shipped().operations(group)}
 BASE_PATH = "/base"
-FILE = ("file.txt", b"content")
-
-# Every method takes these, and none of them is of its operation.
-OF_ALL_METHODS = {"self", "extra_headers", "extra_query", "extra_body", "timeout"}
 
 # Methods written by hand: those that open a WebSocket, and those that only look at a webhook that came in.
 SEND_NOTHING = {
@@ -55,8 +49,6 @@ BY_HAND: dict[str, Callable[[openai.OpenAI], object]] = {
 SENT_UNASKED = {"embeddings.create": {"encoding_format"}}
 ONE_OF_TWO_FORMS = {"audio.voices.create": {"prompt", "type"}}
 BODY_IS_ONE_FIELD = {"realtime.calls.create": {"sdp"}}
-# Body fields of the contract that the SDK has no arguments for.
-ONLY_OPEN_RESPONSES = {"responses.create": {"frequency_penalty", "presence_penalty"}}
 
 
 class Sent(NamedTuple):
@@ -98,46 +90,6 @@ class Probe:
         if name in BY_HAND:
             return self.sent_by(lambda: BY_HAND[name](self.client))
         return self.sent_by(lambda: self.methods[name](**arguments(self.methods[name], only)))
-
-
-def public_methods(resource: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Callable[..., object]]]:
-    for name in dir(resource):
-        if name.startswith(("_", "with_")) or name in ("admin", "beta"):
-            continue
-        attribute = getattr(resource, name)
-        if isinstance(attribute, SyncAPIResource):
-            yield from public_methods(attribute, (*path, name))
-        elif path and inspect.ismethod(attribute):
-            yield ".".join((*path, name)), attribute
-
-
-def arguments(method: Callable[..., object], only: Collection[str] | None) -> dict[str, Any]:
-    function = inspect.unwrap(method)
-    hints = get_type_hints(function)
-    return {
-        name: value_of(hints[name], name)
-        for name, parameter in inspect.signature(function).parameters.items()
-        if name not in OF_ALL_METHODS and (only is None or name in only or parameter.default is inspect.Parameter.empty)
-    }
-
-
-def value_of(hint: Any, name: str) -> Any:
-    """Something that the type allows. A string is the name of its parameter, so that paths show which went where."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return value_of(inner[0], name)
-    if origin in (Union, types.UnionType):
-        inner = tuple(member for member in inner if member not in (Omit, NotGiven))
-        return FILE if bytes in inner else value_of(inner[0], name)
-    if origin is Literal:
-        return inner[0]
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        return {"key": "value"}
-    if isinstance(origin, type) and issubclass(origin, Iterable):
-        return [value_of(inner[0], name)]
-    if hasattr(hint, "__total__"):  # a TypedDict: one key will do
-        return {key: value_of(inner, key) for key, inner in list(get_type_hints(hint).items())[:1]}
-    return {bool: True, int: 1, float: 1.5}.get(hint, name)
 
 
 def read(request: httpx2.Request) -> Sent:

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from openai_middleware import APIHandlerAction, APIHandlerConfig, OpenAIWSGIMiddleware
 from openai_middleware.errors import NotFoundError, OpenAIError
 from openai_middleware.interfaces import status_line
-from tests.drivers import Sent
-from tests.server_sent_events import Event, parse
-from tests.wsgi_driver import (
+from tests.support.drivers import Sent
+from tests.support.samples import CHAT
+from tests.support.server_sent_events import Event, parse
+from tests.support.wsgi_driver import (
     JSON_HEADERS,
     App,
     Body,
@@ -39,10 +40,9 @@ WIDE = b'{"id": 1, "junk": 2}'
 NARROW = b'{"id":1}'
 PLAIN: WSGIHeaders = [("Content-Type", "text/plain")]
 EVENTS: WSGIHeaders = [("Content-Type", "text/event-stream")]
-JSON_BODY = {"headers": [("Content-Type", "application/json")]}
-MULTIPART = {"headers": [("Content-Type", "multipart/form-data; boundary=b")]}
-CHUNKED = {"headers": [("Transfer-Encoding", "chunked")], "wsgi.input_terminated": True}
-CHAT = {"model": "m", "messages": []}
+JSON_BODY: Any = {"headers": [("Content-Type", "application/json")]}
+MULTIPART: Any = {"headers": [("Content-Type", "multipart/form-data; boundary=b")]}
+CHUNKED: Any = {"headers": [("Transfer-Encoding", "chunked")], "wsgi.input_terminated": True}
 
 
 def chat(app: Any, **options: Any) -> OpenAIWSGIMiddleware:
@@ -111,7 +111,7 @@ def test_nothing_after_the_declared_length_is_read(
 ) -> None:  # W1
     stream = Input(body + following, at_most=at_most, has_end=is_terminated)
     app = App()
-    length = {"CONTENT_LENGTH": str(len(body)), "wsgi.input_terminated": is_terminated}
+    length: Any = {"CONTENT_LENGTH": str(len(body)), "wsgi.input_terminated": is_terminated}
 
     request(endpoint(app), "POST", "/run", stream, **length)
 
@@ -148,7 +148,7 @@ def test_body_whose_end_the_server_tells_is_read_to_that_end(body: bytes, length
 @pytest.mark.parametrize("came", [b"", b'{"model": "m", "messages": []}'])
 def test_body_cut_short_never_reaches_the_app(came: bytes, is_terminated: bool) -> None:  # W1
     app = App()
-    more = {"CONTENT_LENGTH": str(len(came) + 1), "wsgi.input_terminated": is_terminated}
+    more: Any = {"CONTENT_LENGTH": str(len(came) + 1), "wsgi.input_terminated": is_terminated}
 
     sent = request(chat(app), "POST", "/v1/chat/completions", Input(came, has_end=True), **more)
 
@@ -212,7 +212,7 @@ def test_reading_stops_where_the_limit_is_passed(length: str | None) -> None:  #
     stream = Input(b"x" * 100, has_end=True, at_most=5)
     app = App()
 
-    more = {"CONTENT_LENGTH": length, "is_validated": False, **CHUNKED}
+    more: Any = {"CONTENT_LENGTH": length, "is_validated": False, **CHUNKED}
     sent = request(endpoint(app, max_body_size=10), "POST", "/run", stream, **more)
 
     assert sent.status == 413
@@ -304,8 +304,9 @@ def test_deep_body_that_no_rule_needs_is_passed_as_text() -> None:  # B7
 def test_path_is_utf8_whatever_wsgi_makes_of_it(variable: str | None, sent_id: str, seen_id: str) -> None:  # M9 W4
     target = f"/v1/responses/{sent_id}?a=%2F"
     app = App(b"[]")
+    more: Any = {variable: target} if variable else {}
 
-    request(chat(app), "GET", target, **({variable: target} if variable else {}))
+    request(chat(app), "GET", target, **more)
 
     assert app.call.path_params == {"response_id": seen_id}
     assert app.kwargs["mlrun_request_path"] == f"/v1/responses/{seen_id}"
@@ -367,7 +368,7 @@ def test_path_that_a_middleware_has_rewritten_is_the_one_that_counts() -> None: 
 def test_prefix_is_relative_to_the_mount(has_raw_path: bool, script_name: str) -> None:  # M10
     quoted = script_name.encode("latin-1").decode().replace("é", "%C3%A9")
     target = f"{quoted}/v1/responses/r%2Fs" if has_raw_path else f"{quoted}/v1/responses/r"
-    more = {"REQUEST_URI": target} if has_raw_path else {}
+    more: Any = {"REQUEST_URI": target} if has_raw_path else {}
     app = App(b"[]")
 
     request(chat(app), "GET", target, script_name=script_name, **more)
@@ -489,7 +490,7 @@ def test_forbidden_request_is_refused_before_its_body_is_read(
     config.add_endpoint_handler("/admin/*", "POST", action=APIHandlerAction.FORBID)
     stream = Input()
     app = App()
-    more = {"REQUEST_URI": target} if has_raw_path else {}
+    more: Any = {"REQUEST_URI": target} if has_raw_path else {}
 
     middleware = OpenAIWSGIMiddleware(app, config=config, unmatched=unmatched)
     sent = request(middleware, "POST", target, stream, CONTENT_LENGTH="99", **more)
@@ -874,7 +875,8 @@ def test_any_split_of_a_stream_gives_the_same_bytes(cuts: set[int], how: str) ->
                 write(data)
             return chunks[count:]
 
-        return request(chat(app), "POST", "/v1/chat/completions", CHAT).body
+        served = chat(app, endpoints=["chat_completions"])
+        return request(served, "POST", "/v1/chat/completions", CHAT).body
 
     edges = [0, *sorted(cuts), len(STREAM)]
 
@@ -1416,7 +1418,7 @@ def test_client_gets_the_apps_answer_or_an_envelope_and_never_both(
     failing_at: int,
     is_lazy: bool,
 ) -> None:  # O1 O8 E4 W2 W3
-    body = Body(*yielded, *[error] * (error is not None))
+    body = Body(*yielded, *([] if error is None else [error]))
 
     def started(start_response: Any) -> None:
         write = start_response(status, list(headers))

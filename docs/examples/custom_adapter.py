@@ -20,8 +20,8 @@ from openai_middleware import OpenAICall, OpenAIEndpoint
 from openai_middleware.drivers.chunks import map_answer
 from openai_middleware.errors import NotFoundError, OpenAIError
 from openai_middleware.exchange import Exchange
-from openai_middleware.headers import Header
 from openai_middleware.frontend import Frontend
+from openai_middleware.headers import Header
 from openai_middleware.options import Options
 
 

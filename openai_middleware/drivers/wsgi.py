@@ -117,7 +117,9 @@ def _environ_for_app(request: AppRequest, environ: Environ, path: str) -> Enviro
 
 
 def _read_body(reader: BodyReader | None, environ: Environ) -> bytes | None:
-    """Read the body, or return None where the app reads it itself. Never past Content-Length: on most servers that would wait for the next request.
+    """Read the body, or return None where the app reads it itself.
+
+    It is never read past Content-Length: on most servers that would wait for the next request.
 
     Raises:
         BadRequestError: The body ends before its declared length.

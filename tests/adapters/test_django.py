@@ -29,10 +29,10 @@ from pydantic import BaseModel
 from openai_middleware import APIHandlerAction, APIHandlerConfig, Response
 from openai_middleware.adapters.django import OpenAIMiddleware, openai_error_response, openai_view
 from openai_middleware.errors import AuthenticationError, ConfigurationError, NotFoundError
-from tests.django_site import MIDDLEWARE, DjangoSite, Mode
-from tests.drivers import Message, http_scope, request_messages
-from tests.server_sent_events import parse
-from tests.stacks import JSON, Reply, StackedApp, drive_asgi, drive_wsgi, wsgi_environ
+from tests.support.django_site import MIDDLEWARE, DjangoSite, Mode
+from tests.support.drivers import Message, http_scope, request_messages
+from tests.support.server_sent_events import parse
+from tests.support.stacks import JSON, Reply, StackedApp, drive_asgi, drive_wsgi, wsgi_environ
 
 Log = list[str]
 
@@ -47,7 +47,7 @@ CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 
 @pytest.fixture(params=["sync", "async"])
 def mode(request: pytest.FixtureRequest) -> Mode:
-    return request.param  # type: ignore[no-any-return]
+    return request.param
 
 
 def site(mode: Mode, urls: Any, **settings: Any) -> StackedApp:
@@ -585,7 +585,7 @@ def test_foreign_exception_gets_django_s_answer(mode: Mode, caplog: pytest.LogCa
 
 def hides_errors(get_response: Any) -> Any:
     def serve(request: HttpRequest) -> HttpResponse:
-        return get_response(request)  # type: ignore[no-any-return]
+        return get_response(request)
 
     serve.process_exception = lambda request, error: HttpResponse(b"hidden", status=500)  # type: ignore[attr-defined]
     return serve

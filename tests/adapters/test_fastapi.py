@@ -18,7 +18,7 @@ from starlette.routing import Route
 from openai_middleware import APIHandlerConfig, OpenAICall, OpenAIEndpoint, OpenAIMiddleware
 from openai_middleware.adapters.fastapi import openai_call, openai_kwargs, set_openai_frontend
 from openai_middleware.errors import ConfigurationError, NotFoundError, OpenAIError, RateLimitError
-from tests.drivers import JSON_HEADERS, Sent, request
+from tests.support.drivers import JSON_HEADERS, Sent, request
 
 Call = Annotated[OpenAICall, Depends(openai_call)]
 Kwargs = Annotated[dict[str, Any], Depends(openai_kwargs)]

@@ -18,8 +18,8 @@ from werkzeug.exceptions import abort
 from openai_middleware import APIHandlerConfig, OpenAIEndpoint, OpenAIWSGIMiddleware, Response
 from openai_middleware.adapters.flask import openai_call, openai_view, set_openai_frontend
 from openai_middleware.errors import AuthenticationError, ConfigurationError, NotFoundError, OpenAIError, RateLimitError
-from tests.server_sent_events import parse
-from tests.stacks import JSON, Reply, StackedApp, drive_wsgi, wsgi_environ
+from tests.support.server_sent_events import parse
+from tests.support.stacks import JSON, Reply, StackedApp, drive_wsgi, wsgi_environ
 
 Log = list[str]
 
@@ -388,12 +388,12 @@ def test_generator_is_consumed_event_by_event_and_has_the_request(is_async: bool
 @each_generator
 def test_generator_is_closed_when_the_server_stops(is_async: bool) -> None:  # W2
     log: Log = []
-    app = serving(openai_view(numbers_until(None, log, is_async)))
+    app: Any = serving(openai_view(numbers_until(None, log, is_async)))
     headers = [*JSON, ("Content-Length", str(len(CHAT)))]
     chunks = app(wsgi_environ("POST", CHAT_URL, CHAT, headers), lambda *_: None)
     assert [ids(next(iter(chunks))) for _ in range(2)] == [["0"], ["1"]]
     assert "closed" not in log
-    chunks.close()  # type: ignore[attr-defined]
+    chunks.close()
     assert log[-1] == "closed"
 
 

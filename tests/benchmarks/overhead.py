@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from openai_middleware import OpenAIMiddleware
-from tests.drivers import http_scope
+from tests.support.drivers import http_scope
 
 ROUNDS = 15
 REQUESTS = 300

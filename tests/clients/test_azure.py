@@ -16,10 +16,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from openai_middleware import OpenAICall, OpenAIMiddleware, OpenAIWSGIMiddleware
 from openai_middleware.contract import shipped
 from openai_middleware.request.call import CALL_KEY
-from tests import wsgi_driver
-from tests.drivers import App, request
-from tests.servers import uvicorn_server
-from tests.test_wire_probe import arguments, public_methods
+from tests.support import samples, wsgi_driver
+from tests.support.drivers import App, request
+from tests.support.sdk_methods import arguments, public_methods
+from tests.support.servers import uvicorn_server
 
 # Deprecated methods are called too.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -56,16 +56,7 @@ FILE = {
     "status": "processed",
 }
 MODEL = {"id": "org/name", "object": "model", "created": 1, "owned_by": "org"}
-RESPONSE = {
-    "id": "resp-1",
-    "object": "response",
-    "created_at": 1,
-    "model": "gpt-4o",
-    "output": [],
-    "parallel_tool_calls": True,
-    "tool_choice": "auto",
-    "tools": [],
-}
+RESPONSE = {**samples.RESPONSE, "id": "resp-1", "model": "gpt-4o"}
 ANSWERS: dict[str, Json] = {
     "chat.completions.create": COMPLETION,
     "embeddings.create": {

@@ -1,7 +1,6 @@
 """The official OpenAI SDK against a live server whose handlers say more than OpenAI's API has."""
 
 import asyncio
-import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any
 
@@ -12,202 +11,11 @@ from openai import AsyncOpenAI, OpenAI
 
 from openai_middleware import OpenAICall, errors
 from openai_middleware.adapters.fastapi import openai_call, set_openai_frontend
-from tests.servers import uvicorn_server
+from tests.support.samples import ANSWERS, FULL_COMPLETION, FULL_RESPONSE, JUNK, MESSAGE, NULLABLE_OF_RESPONSE, listing
+from tests.support.sdk_calls import BY_NAME, FUNCTION, HELLO, Client, each_operation, result
+from tests.support.servers import uvicorn_server
 
 Json = dict[str, Any]
-Client = OpenAI | AsyncOpenAI
-
-MESSAGE = {"role": "assistant", "content": "Grüße\u2028!", "refusal": None}
-COMPLETION = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1_700_000_000,
-    "model": "m-1",
-    "choices": [{"index": 0, "finish_reason": "stop", "message": MESSAGE, "logprobs": None}],
-    "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
-}
-OUTPUT = {
-    "id": "msg-1",
-    "type": "message",
-    "role": "assistant",
-    "status": "completed",
-    "content": [{"type": "output_text", "text": "Grüße", "annotations": []}],
-}
-RESPONSE = {
-    "id": "resp-1",
-    "object": "response",
-    "created_at": 1_700_000_000,
-    "model": "m-1",
-    "output": [OUTPUT],
-    "parallel_tool_calls": True,
-    "tool_choice": "auto",
-    "tools": [],
-    "status": "completed",
-}
-REQUIRED_AND_NULLABLE = ["error", "incomplete_details", "instructions", "metadata", "temperature", "top_p"]
-USAGE = {
-    "input_tokens": 1,
-    "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-    "output_tokens": 2,
-    "output_tokens_details": {"reasoning_tokens": 0},
-    "total_tokens": 3,
-}
-COMPACTION = {
-    "id": "resp-2",
-    "object": "response.compaction",
-    "created_at": 1_700_000_000,
-    "output": [{"id": "cmp-1", "type": "compaction", "encrypted_content": "..."}],
-    "usage": USAGE,
-}
-ITEM = {"id": "msg-0", "type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello"}]}
-JUNK: Json = {"junk": {"deep": [1]}, "_internal": "secret", "debug": None, "Model": "m-2", "outputs": []}
-
-
-def listing(*items: Json, has_more: bool = False) -> Json:
-    ids = [item["id"] for item in items] or [None]
-    return {"object": "list", "data": list(items), "first_id": ids[0], "last_id": ids[-1], "has_more": has_more}
-
-
-ANSWERS: dict[str, Json] = {
-    "chat.completions.create": COMPLETION,
-    "chat.completions.retrieve": COMPLETION,
-    "chat.completions.update": COMPLETION,
-    "chat.completions.list": listing(COMPLETION),
-    "chat.completions.delete": {"id": "chatcmpl-1", "object": "chat.completion.deleted", "deleted": True},
-    "chat.completions.messages.list": listing({"id": "msg-1", **MESSAGE}),
-    "responses.create": RESPONSE,
-    "responses.retrieve": RESPONSE,
-    "responses.delete": {"id": "resp-1", "object": "response", "deleted": True},
-    "responses.cancel": RESPONSE,
-    "responses.compact": COMPACTION,
-    "responses.input_items.list": listing(ITEM),
-    "responses.input_tokens.count": {"object": "response.input_tokens", "input_tokens": 7},
-}
-
-HELLO: list[Any] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Grüße\u2028 \x00"}]
-FUNCTION: Json = {"name": "f", "parameters": {"type": "object", "properties": {}}}
-CHAT_PARAMS: Json = {
-    "model": "m-1",
-    "messages": HELLO,
-    "temperature": 0,
-    "top_p": None,
-    "stop": [],
-    "stream": False,
-    "n": 1,
-    "metadata": {"topic": "tests"},
-    "tools": [{"type": "function", "function": FUNCTION}],
-    "response_format": {"type": "json_object"},
-    "store": True,
-}
-RESPONSE_PARAMS: Json = {
-    "model": "m-1",
-    "input": HELLO,
-    "include": ["message.output_text.logprobs"],
-    "instructions": "",
-    "max_output_tokens": 5,
-    "previous_response_id": None,
-    "metadata": {},
-    "reasoning": {"effort": "low"},
-    "store": False,
-}
-
-# The operation, its request line, the keyword arguments that the handler is to get, and the call.
-OPERATIONS: list[tuple[str, str, Json, Callable[[Any], Any]]] = [
-    (
-        "chat.completions.create",
-        "POST /v1/chat/completions",
-        CHAT_PARAMS,
-        lambda client: client.chat.completions.create(**CHAT_PARAMS),
-    ),
-    (
-        "chat.completions.retrieve",
-        "GET /v1/chat/completions/chatcmpl-1",
-        {"completion_id": "chatcmpl-1"},
-        lambda client: client.chat.completions.retrieve("chatcmpl-1"),
-    ),
-    (
-        "chat.completions.update",
-        "POST /v1/chat/completions/chatcmpl-1",
-        {"metadata": {"a": "b"}, "completion_id": "chatcmpl-1"},
-        lambda client: client.chat.completions.update("chatcmpl-1", metadata={"a": "b"}),
-    ),
-    (
-        "chat.completions.list",
-        "GET /v1/chat/completions",
-        {"after": "x", "limit": 2, "metadata": {"a b": "c&d", "e": "é"}, "model": "m-1", "order": "desc"},
-        lambda client: client.chat.completions.list(
-            after="x", limit=2, metadata={"a b": "c&d", "e": "é"}, model="m-1", order="desc"
-        ),
-    ),
-    (
-        "chat.completions.delete",
-        "DELETE /v1/chat/completions/chatcmpl-1",
-        {"completion_id": "chatcmpl-1"},
-        lambda client: client.chat.completions.delete("chatcmpl-1"),
-    ),
-    (
-        "chat.completions.messages.list",
-        "GET /v1/chat/completions/chatcmpl-1/messages",
-        {"after": "x", "limit": 3, "order": "asc", "completion_id": "chatcmpl-1"},
-        lambda client: client.chat.completions.messages.list("chatcmpl-1", after="x", limit=3, order="asc"),
-    ),
-    (
-        "responses.create",
-        "POST /v1/responses",
-        RESPONSE_PARAMS,
-        lambda client: client.responses.create(**RESPONSE_PARAMS),
-    ),
-    (
-        "responses.retrieve",
-        "GET /v1/responses/resp-1",
-        {
-            "include": ["file_search_call.results", "reasoning.encrypted_content"],
-            "include_obfuscation": False,
-            "starting_after": 4,
-            "response_id": "resp-1",
-        },
-        lambda client: client.responses.retrieve(
-            "resp-1",
-            include=["file_search_call.results", "reasoning.encrypted_content"],
-            include_obfuscation=False,
-            starting_after=4,
-        ),
-    ),
-    (
-        "responses.delete",
-        "DELETE /v1/responses/resp-1",
-        {"response_id": "resp-1"},
-        lambda client: client.responses.delete("resp-1"),
-    ),
-    (
-        "responses.cancel",
-        "POST /v1/responses/resp-1/cancel",
-        {"response_id": "resp-1"},
-        lambda client: client.responses.cancel("resp-1"),
-    ),
-    (
-        "responses.compact",
-        "POST /v1/responses/compact",
-        {"model": "m-1", "input": "Hello", "previous_response_id": "resp-1"},
-        lambda client: client.responses.compact(model="m-1", input="Hello", previous_response_id="resp-1"),
-    ),
-    (
-        "responses.input_items.list",
-        "GET /v1/responses/resp-1/input_items",
-        {"include": ["message.output_text.logprobs"], "limit": 1, "order": "asc", "response_id": "resp-1"},
-        lambda client: client.responses.input_items.list(
-            "resp-1", include=["message.output_text.logprobs"], limit=1, order="asc"
-        ),
-    ),
-    (
-        "responses.input_tokens.count",
-        "POST /v1/responses/input_tokens",
-        {"model": "m-1", "input": "Hello", "truncation": "auto"},
-        lambda client: client.responses.input_tokens.count(model="m-1", input="Hello", truncation="auto"),
-    ),
-]
-BY_NAME = {name: (request_line, kwargs, use) for name, request_line, kwargs, use in OPERATIONS}
-each_operation = pytest.mark.parametrize("name", BY_NAME)
 
 
 def with_junk(call: OpenAICall) -> Json:
@@ -282,11 +90,6 @@ def sync_client(live: tuple[Backend, str]) -> Iterator[OpenAI]:
         yield client
 
 
-async def result(value: Any) -> Any:
-    """What an SDK method returns, whichever client it belongs to."""
-    return await value if inspect.isawaitable(value) else value
-
-
 @each_operation
 async def test_sdk_gets_its_answer_without_the_junk(name: str, client: Client, backend: Backend) -> None:  # C3 C4 O2 O5
     answer = await result(BY_NAME[name][2](client))
@@ -295,8 +98,8 @@ async def test_sdk_gets_its_answer_without_the_junk(name: str, client: Client, b
         assert answer is None
         return
     wanted = ANSWERS[name]
-    if wanted is RESPONSE:
-        wanted = {**RESPONSE, **dict.fromkeys(REQUIRED_AND_NULLABLE)}  # O4
+    if wanted is FULL_RESPONSE:
+        wanted = {**FULL_RESPONSE, **dict.fromkeys(NULLABLE_OF_RESPONSE)}  # O4
     assert answer.to_dict() == wanted
     beside_the_model = {"object", "first_id", "last_id"} if name.endswith("list") else set()
     assert set(answer.model_extra) == beside_the_model
@@ -361,7 +164,7 @@ async def test_deleted_flag_of_a_response_is_on_the_wire(sync_client: OpenAI, ba
 async def test_deep_structure_is_left_to_the_sdk(client: Client, backend: Backend) -> None:  # O11
     message = {**MESSAGE, "reasoning_content": "Hm."}
     choice = {"index": 0, "finish_reason": "stop", "message": message}
-    backend.answer = lambda call: {**COMPLETION, "choices": [choice]}
+    backend.answer = lambda call: {**FULL_COMPLETION, "choices": [choice]}
     answer = await result(client.chat.completions.create(model="m-1", messages=HELLO))
     assert answer.choices[0].message.reasoning_content == "Hm."
 
@@ -372,7 +175,7 @@ async def test_deep_structure_is_left_to_the_sdk(client: Client, backend: Backen
 def pages_of_two(call: OpenAICall) -> Json:
     ids = [f"chatcmpl-{number}" for number in range(5)]
     start = ids.index(call.kwargs["after"]) + 1 if "after" in call.kwargs else 0
-    items = [{**COMPLETION, "id": id} for id in ids[start : start + 2]]
+    items = [{**FULL_COMPLETION, "id": id} for id in ids[start : start + 2]]
     return {**JUNK, **listing(*items, has_more=start + 2 < len(ids))}
 
 
@@ -394,7 +197,7 @@ async def test_empty_list_is_an_empty_list(client: Client, backend: Backend) -> 
 
 
 async def test_list_without_has_more_is_an_error_and_no_endless_loop(client: Client, backend: Backend) -> None:  # C1 O3
-    backend.answer = lambda call: {"object": "list", "data": [COMPLETION]}
+    backend.answer = lambda call: {"object": "list", "data": [FULL_COMPLETION]}
     with pytest.raises(openai.UnprocessableEntityError) as caught:
         await result(client.chat.completions.list())
     assert caught.value.param == "has_more"
@@ -527,7 +330,7 @@ async def test_request_that_the_contract_refuses_never_reaches_the_app(  # E1 E2
 
 @pytest.mark.parametrize("field", ["id", "created", "model", "choices", "object"])
 async def test_answer_without_a_mandatory_field_is_an_error(field: str, client: Client, backend: Backend) -> None:  # O3
-    backend.answer = lambda call: {key: value for key, value in COMPLETION.items() if key != field}
+    backend.answer = lambda call: {key: value for key, value in FULL_COMPLETION.items() if key != field}
     with pytest.raises(openai.UnprocessableEntityError) as info:
         await result(client.chat.completions.create(model="m-1", messages=HELLO))
     assert info.value.param == field

@@ -10,17 +10,9 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from tests.clients.test_openai_sdk import (
-    ANSWERS,
-    BY_NAME,
-    HELLO,
-    REQUIRED_AND_NULLABLE,
-    RESPONSE,
-    Client,
-    each_operation,
-    result,
-)
-from tests.servers import gunicorn_server, server_process
+from tests.support.samples import ANSWERS, FULL_RESPONSE, NULLABLE_OF_RESPONSE
+from tests.support.sdk_calls import BY_NAME, HELLO, Client, each_operation, result
+from tests.support.servers import gunicorn_server, server_process
 
 TEXT = ["a", "b\u2028", "é"]
 
@@ -33,9 +25,9 @@ def uvicorn_process(factory: str) -> Iterator[str]:
 
 
 SERVERS = {
-    "django-uvicorn": lambda: uvicorn_process("tests.clients.live_apps:django_asgi"),
-    "django-gunicorn": lambda: gunicorn_server("tests.clients.live_apps:django_wsgi()"),
-    "flask-gunicorn": lambda: gunicorn_server("tests.clients.live_apps:flask_wsgi()"),
+    "django-uvicorn": lambda: uvicorn_process("tests.support.live_apps:django_asgi"),
+    "django-gunicorn": lambda: gunicorn_server("tests.support.live_apps:django_wsgi()"),
+    "flask-gunicorn": lambda: gunicorn_server("tests.support.live_apps:flask_wsgi()"),
 }
 
 
@@ -74,7 +66,7 @@ async def test_sdk_gets_its_answer_without_the_junk(name: str, client: Client) -
     if name == "responses.delete":
         assert answer is None
         return
-    filled = dict.fromkeys(REQUIRED_AND_NULLABLE) if ANSWERS[name] is RESPONSE else {}
+    filled = dict.fromkeys(NULLABLE_OF_RESPONSE) if ANSWERS[name] is FULL_RESPONSE else {}
     assert answer.to_dict() == {**ANSWERS[name], **filled}
 
 
@@ -114,7 +106,7 @@ async def test_sdk_reads_a_stream_of_typed_events(client: Client) -> None:  # S2
     *deltas, last = await items_of(client.responses.create(model="m", input="i", stream=True))
     assert [event.delta for event in deltas] == TEXT
     assert [event.sequence_number for event in (*deltas, last)] == [0, 1, 2, 3]
-    assert last.response.to_dict() == {**RESPONSE, **dict.fromkeys(REQUIRED_AND_NULLABLE)}
+    assert last.response.to_dict() == {**FULL_RESPONSE, **dict.fromkeys(NULLABLE_OF_RESPONSE)}
 
 
 async def test_failure_before_the_first_event_is_a_status(client: Client) -> None:  # S4

@@ -16,20 +16,11 @@ from openai.types.responses import Response
 
 from openai_middleware import Dispatcher, HandlerApp, OpenAIMiddleware, OpenAIWSGIMiddleware, WSGIHandlerApp
 from openai_middleware.errors import NotFoundError
-from tests.servers import gunicorn_server, uvicorn_server
+from tests.support.samples import RESPONSE
+from tests.support.servers import gunicorn_server, uvicorn_server
 
 HELLO: list[Any] = [{"role": "user", "content": "Grüße\u2028!"}]
 FIELDS: dict[str, Any] = {"id": "c", "created": 1}
-RESPONSE: dict[str, Any] = {
-    "id": "r",
-    "object": "response",
-    "created_at": 1,
-    "model": "m",
-    "output": [],
-    "parallel_tool_calls": True,
-    "tool_choice": "auto",
-    "tools": [],
-}
 DELTA = {
     "type": "response.output_text.delta",
     "output_index": 0,

@@ -23,7 +23,7 @@ from openai.types.responses import Response
 from openai_middleware import OpenAICall
 from openai_middleware.adapters.fastapi import openai_call, set_openai_frontend
 from openai_middleware.errors import NotFoundError, RateLimitError
-from tests.servers import TIMEOUT, uvicorn_server
+from tests.support.servers import TIMEOUT, uvicorn_server
 
 JUNK = {"secret": "s", "timings": {"first_token_ms": 1}, "x_trace": ["t"]}
 MESSAGES: Any = [{"role": "user", "content": "Say it."}]
@@ -344,7 +344,8 @@ async def test_the_chat_stream_helper_puts_the_completion_together_asynchronousl
 
 
 def check_tool_completion(deltas: list[str], completion: ChatCompletion) -> None:
-    [call] = completion.choices[0].message.tool_calls or []
+    calls: list[Any] = [*(completion.choices[0].message.tool_calls or [])]
+    [call] = calls
     assert deltas == ARGUMENTS
     assert (call.id, call.type) == ("call_1", "function")
     assert (call.function.name, call.function.arguments) == ("weather", "".join(ARGUMENTS))
@@ -441,7 +442,9 @@ async def test_a_retrieved_response_streams_asynchronously(async_client: AsyncOp
 
 
 def test_the_arguments_of_a_function_call_arrive_in_responses_events(client: OpenAI) -> None:  # S2 S3
-    events = list(client.responses.create(model="tool", input="Say it.", tools=[RESPONSES_TOOL], stream=True))
+    events: list[Any] = list(
+        client.responses.create(model="tool", input="Say it.", tools=[RESPONSES_TOOL], stream=True)
+    )
 
     check_response_events(events, TOOL_TYPES)
     assert [event.delta for event in events[3:5]] == ARGUMENTS
@@ -451,7 +454,7 @@ async def test_the_arguments_of_a_function_call_arrive_in_responses_events_async
     async_client: AsyncOpenAI,
 ) -> None:  # S2 S3
     stream = await async_client.responses.create(model="tool", input="Say it.", tools=[RESPONSES_TOOL], stream=True)
-    events = [event async for event in stream]
+    events: list[Any] = [event async for event in stream]
 
     check_response_events(events, TOOL_TYPES)
     assert [event.delta for event in events[3:5]] == ARGUMENTS

@@ -27,8 +27,8 @@ from openai_middleware.contract import shipped
 from openai_middleware.contract.generator.sdk_types import members
 from openai_middleware.request.call import CALL_KEY
 from openai_middleware.request.path_template import placeholder_names
-from tests.servers import TIMEOUT, uvicorn_server
-from tests.test_wire_probe import ONLY_OPEN_RESPONSES, arguments, public_methods
+from tests.support.sdk_methods import ONLY_OPEN_RESPONSES, arguments, public_methods
+from tests.support.servers import TIMEOUT, uvicorn_server
 
 # Deprecated methods are called too.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -55,6 +55,10 @@ class Backend:
         call = scope[CALL_KEY]
         self.calls.append(call)
         await self.answer(call)(scope, receive, send)
+
+
+def always(said: Any) -> Callable[[OpenAICall], Response]:
+    return lambda call: JSONResponse(said)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +159,7 @@ def test_every_method_gets_an_answer_that_its_model_takes_as_valid(  # C1 O2 O4
     answers = list(answers_to(name))
     assert answers
     for said, expected in answers:
-        backend.answer = lambda call, said=said: JSONResponse(said)
+        backend.answer = always(said)
         answer = method_of(strict_client, name)(**arguments(METHODS[name], only=None))
 
         assert answer.to_dict() == expected
@@ -168,7 +172,7 @@ async def test_every_method_gets_its_answer_asynchronously(  # C1 O2 O4
     name: str, async_client: AsyncOpenAI, backend: Backend
 ) -> None:
     for said, expected in answers_to(name):
-        backend.answer = lambda call, said=said: JSONResponse(said)
+        backend.answer = always(said)
         answer = await method_of(async_client, name)(**arguments(METHODS[name], only=None))
 
         assert answer.to_dict() == expected

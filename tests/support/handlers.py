@@ -5,9 +5,9 @@ import json
 from typing import Any
 
 from openai_middleware import HandlerApp, OpenAIMiddleware, OpenAIWSGIMiddleware, WSGIHandlerApp
-from tests import wsgi_driver
-from tests.drivers import Message, Sent, http_scope, request_messages
-from tests.wsgi_driver import Server
+from tests.support import wsgi_driver
+from tests.support.drivers import Message, Sent, http_scope, request_messages
+from tests.support.wsgi_driver import Server
 
 
 class Client:

@@ -23,8 +23,8 @@ from openai_middleware import OpenAICall, OpenAIMiddleware, OpenAIWSGIMiddleware
 from openai_middleware.adapters import fastapi as fastapi_adapter
 from openai_middleware.adapters import flask as flask_adapter
 from openai_middleware.request.call import CALL_KEY
-from tests.django_site import DjangoSite, Mode
-from tests.drivers import Message, Sent, http_scope, part, read_body, request_messages, start
+from tests.support.django_site import DjangoSite, Mode
+from tests.support.drivers import Message, Sent, http_scope, part, read_body, request_messages, start
 
 Headers = list[tuple[str, str]]
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -208,7 +208,7 @@ def drive_wsgi(
         return lambda chunk: None
 
     try:
-        chunks = validator(app)(wsgi_environ(method, target, body, headers, root_path), start_response)
+        chunks: Any = validator(app)(wsgi_environ(method, target, body, headers, root_path), start_response)
         with closing(chunks):
             for chunk in chunks:
                 reply.messages.append(part(chunk, more_body=True))
@@ -259,8 +259,8 @@ def fastapi_app(behave: Behaviour, options: dict[str, Any]) -> Any:
     async def serve(request: Request) -> Response:
         answer = behave(Seen(request.scope.get(CALL_KEY), dict(request.headers), await request.body()))
         headers = [(name.encode(), value.encode("latin-1")) for name, value in answer.all_headers]
-        is_whole = isinstance(answer.body, bytes)
-        response = Response(answer.body) if is_whole else StreamingResponse(asynchronous(answer.body))
+        body = answer.body
+        response = Response(body) if isinstance(body, bytes) else StreamingResponse(asynchronous(body))
         response.status_code, response.raw_headers = answer.status, headers
         return response
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import uvicorn
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 TIMEOUT = 60
 """Seconds after which a server that neither starts nor stops fails the test."""

@@ -1,6 +1,6 @@
 """A raw WSGI driver: the server's side of PEP 3333, one step at a time, with no client library in between.
 
-What was sent is told as `tests.drivers.Sent`, so that one expectation serves ASGI and WSGI.
+What was sent is told as `tests.support.drivers.Sent`, so that one expectation serves ASGI and WSGI.
 """
 
 import json
@@ -14,7 +14,7 @@ from wsgiref.validate import validator
 
 from openai_middleware import APIHandlerConfig, OpenAIWSGIMiddleware
 from openai_middleware.request.call import OpenAICall
-from tests.drivers import Message, Sent, mappings, part, start
+from tests.support.drivers import Message, Sent, mappings, part, start
 
 Environ = dict[str, Any]
 WSGIHeaders = list[tuple[str, str]]

@@ -24,8 +24,8 @@ from openai_middleware import OpenAICall
 from openai_middleware.adapters import django as django_adapter
 from openai_middleware.adapters import flask as flask_adapter
 from openai_middleware.errors import NotFoundError
-from tests.clients.test_openai_sdk import ANSWERS, JUNK, RESPONSE
-from tests.servers import TIMEOUT
+from tests.support.samples import ANSWERS, FULL_RESPONSE, JUNK
+from tests.support.servers import TIMEOUT
 
 Json = dict[str, Any]
 
@@ -65,7 +65,7 @@ def events(call: OpenAICall) -> Iterator[Json | None]:
             place = {"item_id": "msg-1", "output_index": 0, "content_index": 0}
             yield {**JUNK, "type": "response.output_text.delta", **place, "delta": text, "logprobs": []}
     if call.operation == "responses.create":
-        yield {**JUNK, "type": "response.completed", "response": {**JUNK, **RESPONSE}}
+        yield {**JUNK, "type": "response.completed", "response": {**JUNK, **FULL_RESPONSE}}
 
 
 def stream(call: OpenAICall) -> Iterator[Json]:

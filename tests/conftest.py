@@ -1,0 +1,16 @@
+"""What holds for every test."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# How fast the machine is decides no test. Where CI is set, every run tries the same examples, so that a run of a change
+# fails because of the change.
+settings.register_profile(
+    "openai-middleware",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+    print_blob=True,
+)
+settings.load_profile("openai-middleware")
