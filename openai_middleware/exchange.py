@@ -6,7 +6,7 @@ from typing import Any, Final
 from openai_middleware.answer.answer import Answer
 from openai_middleware.answer.event_stream import EventStream
 from openai_middleware.answer.json_answer import JSONAnswer
-from openai_middleware.headers import Header, Headers, media_type
+from openai_middleware.headers import Header, media_type
 from openai_middleware.request.body import BodyReader, declared_length, decode_body
 from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, AppRequest, OpenAICall, merge_params
 from openai_middleware.request.query import parse_query
@@ -127,7 +127,7 @@ class Exchange:
             path_params=self._path_params,
             query_params=query_params,
             body_params=body_params,
-            headers=Headers(self._headers),
+            request_headers=self._headers,
         )
         return AppRequest(call=call, method=self._method, path=self._app_path, headers=self._headers, body=body)
 

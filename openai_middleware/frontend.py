@@ -118,7 +118,7 @@ class Frontend:
         the app must not see it.
         """
         match = self._table.match(method, path.segmented)
-        if not path.has_encoded_slash:
+        if path.segmented is path.decoded or not path.has_encoded_slash:
             return match
         decoded = self._table.match(method, path.decoded)
         if match is None or decoded == match:

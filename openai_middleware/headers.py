@@ -1,7 +1,7 @@
 """HTTP headers as bytes and as text, and which of them describe a body."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 Header = tuple[bytes, bytes]
@@ -34,6 +34,7 @@ def as_bytes(headers: Iterable[tuple[str, str]], errors: str = "strict") -> list
     return [(name.encode("latin-1", errors), value.encode("latin-1", errors)) for name, value in headers]
 
 
+@lru_cache(maxsize=256)  # nearly all requests and answers have one of a few
 def media_type(value: bytes) -> str:
     """The value of a header up to its parameters, in lower case: `text/event-stream` of a content type."""
     return value.partition(b";")[0].strip().lower().decode("latin-1")
@@ -59,9 +60,9 @@ def describing(headers: Sequence[Header], body: bytes) -> list[Header]:
 
 def measuring(headers: Sequence[Header], body: bytes) -> Sequence[Header]:
     """The headers of an answer that has always had these bytes: the very same, or with a right Content-Length."""
-    lengths = [header for header in headers if header[0].lower() == b"content-length"]
     length = b"%d" % len(body)
-    if not lengths or (len(lengths) == 1 and lengths[0][1] == length):
+    lengths = [header for header in headers if len(header[0]) == 14 and header[0].lower() == b"content-length"]
+    if not lengths or (lengths[0][1] == length and len(lengths) == 1):
         return headers
     first = lengths[0][0], length
     measured = [first if header is lengths[0] else header for header in headers]

@@ -124,7 +124,7 @@ class RouteCompiler:
         route = Route(
             name=top.operation or top.get_endpoint_key(),
             operation=top.operation,
-            request_mapping=RequestMapping(request_rules) if request_rules else None,
+            request_mapping=(RequestMapping(request_rules, is_ordered=operation is None) if request_rules else None),
             response_mapping=self._response_mapping(response_rules, nullable, operation),
             event_mapping=self._event_mapping(endpoints, response_rules, nullable),
             query_types={name: query.type for name, query in operation.query.items()} if operation else {},

@@ -206,9 +206,7 @@ def test_enum_members_of_mlrun_itself_are_taken() -> None:
     endpoint = {"path": "/x", "http_method": HTTPMethod.GET, "action": Action.FORBID}
 
     assert APIHandlerConfig.from_dict({"endpoints": {"GET:/x": endpoint}}).endpoints["GET:/x"] == EndpointConfig(
-        "/x",
-        "GET",
-        APIHandlerAction.FORBID,  # type: ignore[arg-type]
+        "/x", HTTPMethod.GET, APIHandlerAction.FORBID
     )
 
 

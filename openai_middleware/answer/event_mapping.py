@@ -146,9 +146,13 @@ class ContractEvents(_Plain):
         following = sequence_number if own_number is None else own_number + 1
         kind = "" if self.ends_with_done else _text(fields.get("type"))
         known = self._fields.get(kind)
-        if known is None or known.isdisjoint(fields) or (self.ends_with_done and _is_error_frame(fields)):
+        if known is None or (self.ends_with_done and _is_error_frame(fields)):
             return data, following, None
-        is_changed = self._drops and not fields.keys() <= known
+        is_changed = not fields.keys() <= known
+        if is_changed:
+            if known.isdisjoint(fields):
+                return data, following, None
+            is_changed = self._drops
         if is_changed:
             fields = {field: value for field, value in fields.items() if field in known}
         nested = self._nested[kind]

@@ -26,7 +26,8 @@ _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _DONE: Final = b"[DONE]"
 # What nearly every event of nearly every app looks like: a name, or none, and one line of JSON.
-_PLAIN_EVENT: Final = re.compile(rb"(?:event: (?!error\n)[^\r\n]+\n)?data: (\{[^\r\n]*)\n\n")
+# A dot is a third of the price of a set; that it takes carriage returns, too, is tested apart.
+_PLAIN_EVENT: Final = re.compile(rb"(?:event: (?!error\n).+\n)?data: (\{.*)\n\n")
 
 
 class EventStream:
@@ -74,7 +75,7 @@ class EventStream:
     def feed(self, chunk: bytes) -> bytes:
         """See `Answer.feed`: every event that ended here leaves."""
         buffer = self._buffer
-        if not buffer and (plain := _PLAIN_EVENT.fullmatch(chunk)) is not None:
+        if not buffer and (plain := _plain(chunk)) is not None:
             self.has_started = True
             return self._plain_event(chunk, plain)
         buffer += chunk
@@ -131,7 +132,7 @@ class EventStream:
             block = block.lstrip(b"\r\n")
             if not block:
                 return b""
-        plain = _PLAIN_EVENT.fullmatch(block)
+        plain = _plain(block)
         if plain is not None:
             return self._plain_event(block, plain)
         lines = _LINE_END.split(block)
@@ -183,6 +184,10 @@ def _failure_code(error: OpenAIError) -> str:
 def _named_event(event: dict[str, Any]) -> bytes:
     name: str = event["type"]
     return b"event: " + name.encode() + b"\ndata: " + msgspec.json.encode(event) + b"\n\n"
+
+
+def _plain(block: bytes) -> re.Match[bytes] | None:
+    return None if b"\r" in block else _PLAIN_EVENT.fullmatch(block)
 
 
 def _field(line: bytes, name: bytes) -> bytes | None:

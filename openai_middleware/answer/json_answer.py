@@ -20,18 +20,16 @@ class JSONAnswer:
         headers: The app's headers.
     """
 
-    __slots__ = ("_chunks", "_mapping", "_name", "has_started", "headers", "is_changed", "is_complete")
-
     is_stream = False
+    is_changed = False
+    is_complete = False
+    has_started = False
 
     def __init__(self, name: str, mapping: ResponseMapping, headers: Sequence[Header]) -> None:
         self._name = name
         self._mapping = mapping
         self._chunks: list[bytes] = []
         self.headers = headers
-        self.is_changed = False
-        self.is_complete = False
-        self.has_started = False
 
     def feed(self, chunk: bytes) -> bytes:
         """See `Answer.feed`."""

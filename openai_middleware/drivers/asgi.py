@@ -1,7 +1,6 @@
 """The ASGI driver: moves messages between server, exchange and app."""
 
 import sys
-from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Unpack
@@ -73,8 +72,14 @@ class ASGIDriver:
             if exchange.handler is not None:
                 await answer_call(exchange.handler, request.call, app_receive, outgoing.send)
             else:
-                own = {"method": request.method, "path": request.path, "headers": request.headers}
-                await self._app({**scope, **own, CALL_KEY: request.call}, app_receive, outgoing.send)
+                app_scope = {
+                    **scope,
+                    "method": request.method,
+                    "path": request.path,
+                    "headers": request.headers,
+                    CALL_KEY: request.call,
+                }
+                await self._app(app_scope, app_receive, outgoing.send)
         except Exception as error:
             if not await outgoing.fail(error):
                 raise
@@ -135,34 +140,21 @@ class _Outgoing:
     replaced   an error in the place of the answer        goes nowhere
     """
 
-    __slots__ = (
-        "_answer",
-        "_exchange",
-        "_held",
-        "_is_broken",
-        "_is_passing",
-        "_is_replaced",
-        "_is_suspended",
-        "_last",
-        "_queue",
-        "_receiving",
-        "_send",
-        "has_started",
-    )
+    # Most of these stay as they are: a request sets what it needs.
+    _answer: Answer | None = None
+    _held: list[Message] | None = None
+    _last: Message | None = None
+    _queue: list[Message] | None = None
+    _receiving = 0
+    _is_suspended = False
+    _is_passing = False
+    _is_replaced = False
+    _is_broken = False
+    has_started = False
 
     def __init__(self, exchange: Exchange, send: Send) -> None:
         self._exchange = exchange
         self._send = send
-        self._answer: Answer | None = None
-        self._held: list[Message] = []
-        self._last: Message | None = None
-        self._queue: deque[Message] | None = None
-        self._receiving = 0
-        self._is_suspended = False
-        self._is_passing = False
-        self._is_replaced = False
-        self._is_broken = False
-        self.has_started = False
 
     def receiving(self, body: bytes | None, receive: Receive) -> Receive:
         """The app's `receive`: the body that was read, then the server's own."""
@@ -197,7 +189,7 @@ class _Outgoing:
     async def fail(self, error: Exception) -> bool:
         """End what has begun for an app that failed. Whether the error has become the answer, and is done with."""
         if not self.has_started and isinstance(error, OpenAIError):
-            self._held, self._last = [], None
+            self._held = self._last = None
             await self._forward(self._replaced_by(error))
             return True
         if self._is_suspended:
@@ -218,7 +210,7 @@ class _Outgoing:
         if kind == "http.response.body" and self._is_suspended:
             if message.get("more_body", False):
                 return (*self._released(), message)
-            self._held.append(message)
+            self._hold(message)
             return ()
         if kind == "http.response.body" and self._answer is not None and self._last is None:
             part = bytes(message.get("body", b""))  # Starlette sends memoryviews too; of bytes this is no copy
@@ -242,7 +234,7 @@ class _Outgoing:
         return self._released() if self._answer is None else ()
 
     def _collected(self, answer: Answer, message: Message, part: bytes, *, is_last: bool) -> Sequence[Message]:
-        self._held.append(message)
+        held = self._hold(message)
         answer.feed(part)
         if not is_last:
             return ()
@@ -250,12 +242,16 @@ class _Outgoing:
             body = answer.finish()
         except OpenAIError as error:
             return self._replaced_by(error)
-        start = self._held[0]
-        if answer.headers is not start.get("headers", ()):
-            self._held[0] = {**start, "headers": answer.headers}
+        if answer.headers is not held[0].get("headers", ()):
+            held[0] = {**held[0], "headers": answer.headers}
         if answer.is_changed:
-            self._held[1:] = [{**message, "body": body}]
+            held[1:] = [{**message, "body": body}]
         return self._released()
+
+    def _hold(self, message: Message) -> list[Message]:
+        held = self._held = self._held or []
+        held.append(message)
+        return held
 
     def _streamed(self, answer: Answer, message: Message, part: bytes, *, is_last: bool) -> Sequence[Message]:
         ready = answer.feed(part)
@@ -282,12 +278,13 @@ class _Outgoing:
         """The start of a stream, when its first bytes leave."""
         if not self._held:
             return ()
+        [start], self._held = self._held, None
         self.has_started = True
-        return ({**self._held.pop(), "headers": answer.headers},)
+        return ({**start, "headers": answer.headers},)
 
     def _released(self) -> Sequence[Message]:
         """All that was held back, as it is."""
-        held, self._held = self._held, []
+        held, self._held = self._held or (), None
         self.has_started = self._is_passing = True
         self._is_suspended = False
         return held
@@ -306,10 +303,11 @@ class _Outgoing:
             if len(messages) == 1:
                 await self._send(messages[0])
             elif messages:
-                self._queue = deque(messages)
+                self._queue = queue = list(messages)
                 try:
-                    while self._queue:
-                        await self._send(self._queue.popleft())
+                    # It may grow meanwhile.
+                    for message in queue:
+                        await self._send(message)
                 finally:
                     self._queue = None
         except BaseException:

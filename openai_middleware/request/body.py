@@ -13,8 +13,12 @@ _LENGTH_DIGITS: Final = 30
 
 def declared_length(value: bytes) -> int | None:
     """The number of bytes that a Content-Length declares; None where it is no number (RFC 9110, section 8.6)."""
-    # int() refuses thousands of digits; nobody sends a body that needs more than these.
-    return int(value.lstrip(b"0")[:_LENGTH_DIGITS] or b"0") if value.isdigit() else None
+    if not value.isdigit():
+        return None
+    if len(value) > _LENGTH_DIGITS:
+        # int() refuses thousands of digits; nobody sends a body that needs more than these.
+        value = value.lstrip(b"0")[:_LENGTH_DIGITS] or b"0"
+    return int(value)
 
 
 class BodyReader:
@@ -34,7 +38,8 @@ class BodyReader:
         self.content_length = content_length
         self._limit = limit
         self._body: bytes | bytearray = b""
-        self._check(content_length or 0)
+        if limit is not None and content_length is not None and content_length > limit:
+            raise self._too_large()
 
     @property
     def size(self) -> int:
@@ -54,7 +59,8 @@ class BodyReader:
                 # One buffer that grows: a list of one-byte chunks takes a hundred times their size.
                 self._body = bytearray(self._body)
             self._body += chunk
-        self._check(len(self._body))
+        if self._limit is not None and len(self._body) > self._limit:
+            raise self._too_large()
 
     def end(self, *, is_complete: bool = False) -> bytes:
         """The whole body: no more bytes come.
@@ -70,10 +76,9 @@ class BodyReader:
             raise BadRequestError("The request body ended before its Content-Length.", code="incomplete_body")
         return bytes(self._body)
 
-    def _check(self, size: int) -> None:
-        if self._limit is not None and size > self._limit:
-            message = f"The request body is larger than {self._limit} bytes."
-            raise RequestTooLargeError(message, code="request_too_large")
+    def _too_large(self) -> RequestTooLargeError:
+        message = f"The request body is larger than {self._limit} bytes."
+        return RequestTooLargeError(message, code="request_too_large")
 
 
 def decode_body(body: bytes, *, is_json: bool) -> Any:
@@ -103,16 +108,25 @@ def _malformed(error: Exception) -> BadRequestError:
 
 
 class RequestMapping:
-    """Input rules compiled: from a decoded request body to keyword arguments."""
+    """Input rules compiled: from a decoded request body to keyword arguments.
 
-    __slots__ = ("_fields", "_mandatory", "_rules")
+    Args:
+        rules: The input rules.
+        is_ordered: Whether the arguments come in the order of the rules. Otherwise in any.
+    """
 
-    def __init__(self, rules: Sequence[BodyMapping]) -> None:
+    __slots__ = ("_destinations", "_fields", "_mandatory", "_rules")
+
+    def __init__(self, rules: Sequence[BodyMapping], *, is_ordered: bool = True) -> None:
         self._rules = [(rule.destination_path, compile_source(rule.source_path)) for rule in rules]
         self._mandatory = [rule for rule in rules if rule.mandatory]
         fields = [(rule.destination_path, top_level_field(rule.source_path)) for rule in rules]
         # Bodies have few of the fields that there are rules for: a look-up is cheaper than a call.
         self._fields = None if any(field is None for _, field in fields) else fields
+        by_field = {field: destination for destination, field in fields}
+        # Of an operation's many fields a body has few: then the body is what is gone through.
+        is_quick = not is_ordered and self._fields is not None and len(by_field) == len(fields)
+        self._destinations = by_field if is_quick else None
 
     def extract(self, body: Any) -> dict[str, Any]:
         """The keyword arguments in a decoded body; None stands for a body that was empty.
@@ -138,6 +152,9 @@ class RequestMapping:
         return kwargs
 
     def _found(self, body: dict[str, Any]) -> dict[str, Any]:
+        destinations = self._destinations
+        if destinations is not None:
+            return {destinations[field]: value for field, value in body.items() if field in destinations}
         if self._fields is not None:
             return {destination: body[field] for destination, field in self._fields if field in body}
         found = ((destination, find(body)) for destination, find in self._rules)

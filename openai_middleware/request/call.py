@@ -30,7 +30,7 @@ class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
         path_params: The path parameters alone.
         query_params: The query parameters alone.
         body_params: The mapped body fields alone.
-        headers: The request headers that the app sees, by names in letters of any case.
+        request_headers: The request headers that the app sees, as they came; `headers` has them by name.
     """
 
     operation: str | None
@@ -41,7 +41,12 @@ class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
     path_params: dict[str, str]
     query_params: dict[str, Any]
     body_params: dict[str, Any]
-    headers: Mapping[str, str] = msgspec.field(default_factory=Headers)
+    request_headers: Sequence[Header] = ()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The request headers by their names, in letters of any case."""
+        return Headers(self.request_headers)
 
 
 class AppRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):

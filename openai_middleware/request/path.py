@@ -25,7 +25,7 @@ class RequestPath(NamedTuple):
     @property
     def has_encoded_slash(self) -> bool:
         """Whether the two readings differ."""
-        return self.segmented is not self.decoded and ENCODED_SLASH in self.segmented
+        return ENCODED_SLASH in self.segmented
 
     def with_slashes_encoded(self, path: str) -> str:
         """The whole path, decoded but for the slashes that were sent encoded: a router takes none of them for one.
