@@ -41,6 +41,10 @@ def set_openai_frontend(
     app.add_exception_handler(OpenAIError, openai_error_response)
 
 
+# Starlette's own words, which tell its RuntimeError from an app's.
+_ALREADY_STARTED = ("Caught handled exception, but response already started.",)
+
+
 class _OriginalErrors:
     """Raises an `OpenAIError` that comes too late for its handler, where Starlette raises a RuntimeError for it."""
 
@@ -51,7 +55,7 @@ class _OriginalErrors:
         try:
             await self._app(scope, receive, send)
         except RuntimeError as error:
-            if isinstance(error.__cause__, OpenAIError):
+            if isinstance(error.__cause__, OpenAIError) and error.args == _ALREADY_STARTED:
                 raise error.__cause__ from None
             raise
 

@@ -3,7 +3,9 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import cache
 from typing import Any, Final, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -11,11 +13,29 @@ from asgiref.sync import sync_to_async
 Item = TypeVar("Item")
 
 _END: Final = object()
+_THREADS: Final = 64
 
 
-def aiterate(items: Iterator[Item] | AsyncIterator[Item]) -> AsyncIterator[Item]:
-    """Items as an async iterator. Each step of a sync iterator runs in a thread, all of them in one context."""
-    return items if isinstance(items, AsyncIterator) else _in_threads(items)
+@cache
+def shared_pool() -> ThreadPoolExecutor:
+    """The threads of all sync handlers without a pool of their own.
+
+    The loop's default executor has few threads, and serves name look-ups and files as well: some slow handlers would
+    stop everything else.
+    """
+    return ThreadPoolExecutor(_THREADS, "openai-handler")
+
+
+def aiterate(
+    items: Iterator[Item] | AsyncIterator[Item], pool: ThreadPoolExecutor | None = None
+) -> AsyncIterator[Item]:
+    """Items as an async iterator. Each step of a sync iterator runs in a thread, all of them in one context.
+
+    Args:
+        items: The items.
+        pool: Where the steps run; None is the pool that all handlers share.
+    """
+    return items if isinstance(items, AsyncIterator) else _in_threads(items, pool or shared_pool())
 
 
 def iterate(items: Iterator[Item] | AsyncIterator[Item]) -> Iterator[Item]:
@@ -39,8 +59,8 @@ async def aclose(items: object) -> None:
             await closing
 
 
-async def _in_threads(items: Iterator[Item]) -> AsyncIterator[Item]:
-    in_thread: Any = sync_to_async(copy_context().run, thread_sensitive=False)
+async def _in_threads(items: Iterator[Item], pool: ThreadPoolExecutor) -> AsyncIterator[Item]:
+    in_thread: Any = sync_to_async(copy_context().run, thread_sensitive=False, executor=pool)
     try:
         while True:
             step = asyncio.ensure_future(in_thread(next, items, _END))

@@ -6,6 +6,7 @@ a handler that answers instead of the app.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -29,8 +30,8 @@ class CallHandler(Protocol):
     def run(self, call: OpenAICall) -> object:
         """Handle a call in sync code."""
 
-    async def arun(self, call: OpenAICall) -> object:
-        """Handle a call on an event loop."""
+    async def arun(self, call: OpenAICall, *, pool: ThreadPoolExecutor | None = None) -> object:
+        """Handle a call on an event loop; sync code runs in a thread of the pool."""
 
 
 class Once:

@@ -95,6 +95,12 @@ ONE_BY_ONE: list[tuple[str, Any, str, Callable[[], Any]]] = [
     ("prefix_trailing_slash", "/v1/", "prefix", lambda: middleware(prefix="/v1/")),
     ("prefix_wildcard", "/*/v1", "prefix", lambda: middleware(prefix="/*/v1")),
     ("path_wildcard", "/*/x", "path", lambda: EndpointConfig("/*/x")),
+    (
+        "path_placeholder_slashes",
+        "/{a:path}/x/{b:path}",
+        "path",
+        lambda: EndpointConfig("/{a:path}/x/{b:path}"),
+    ),
     ("path_wildcard_placeholder", "/{x}/*", "path", lambda: EndpointConfig("/{x}/*")),
     ("path_unclosed", "/{x", "path", lambda: EndpointConfig("/{x")),
     ("path_placeholder", "/{}", "path", lambda: EndpointConfig("/{}")),

@@ -1,5 +1,6 @@
 """Path templates, and what is wrong with a path."""
 
+import re
 import string
 from urllib.parse import quote, unquote
 
@@ -105,6 +106,29 @@ def test_a_parameter_takes_one_segment_or_a_part_of_one(  # M7 M9
 )
 def test_a_parameter_of_type_path_takes_several_segments(raw: str, value: str | None) -> None:
     assert PathTemplate("/m/{x:path}").match(sent(raw)) == (None if value is None else {"x": value})
+
+
+@given(
+    st.lists(st.sampled_from(["", "-", "--", "a", ".json"]), min_size=3, max_size=5),
+    st.text("a-.json", max_size=14),
+)
+def test_several_parameters_in_a_segment_take_as_much_as_those_after_them_leave(  # M7
+    literals: list[str], segment: str
+) -> None:
+    names = [f"x{index}" for index in range(len(literals) - 1)]
+    template = literals[0] + "".join(f"{{{name}}}{after}" for name, after in zip(names, literals[1:], strict=True))
+    pattern = "(.+)".join(map(re.escape, literals))
+    found = re.fullmatch(pattern, segment)
+
+    expected = dict(zip(names, found.groups(), strict=True)) if found else None
+    assert PathTemplate(f"/{template}").match(f"/{segment}") == expected
+
+
+def test_a_long_segment_costs_no_more_than_its_length() -> None:  # M7
+    template = PathTemplate("/reports/{year}-{month}-{day}.json")
+
+    # A pattern that tried every way to divide it would take years.
+    assert template.match("/reports/" + "-" * 200_000 + ".jso") is None
 
 
 def test_templates_of_one_shape_differ_in_names_alone() -> None:  # M8

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from openai_middleware.answer.response_mapping import MissingFieldError, ResponseMapping
 from openai_middleware.errors import UnprocessableEntityError
 from openai_middleware.headers import Header, describing, measuring
-from openai_middleware.mapping.json_codec import UNDECODABLE
+from openai_middleware.mapping.json_codec import UNDECODABLE, reason_of
 
 logger = logging.getLogger("openai_middleware")
 
@@ -40,15 +40,17 @@ class JSONAnswer:
         """See `Answer.finish`."""
         chunks = self._chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        mapped = body
         try:
             mapped = self._mapping.apply(body)
         except MissingFieldError as error:
             raise self._incomplete(error.field) from error
         except UNDECODABLE as error:
-            logger.warning("%s: the app's answer is no JSON and leaves as it is: %s", self._name, error)
-        self.is_changed = mapped is not body
-        self.headers = describing(self.headers, mapped) if self.is_changed else measuring(self.headers, mapped)
+            # It may be a document that was cut short: its length stays, so that the client notices.
+            logger.warning("%s: the app's answer is no JSON and leaves as it is: %s", self._name, reason_of(error))
+            mapped = body
+        else:
+            self.is_changed = mapped is not body
+            self.headers = describing(self.headers, mapped) if self.is_changed else measuring(self.headers, mapped)
         self.is_complete = self.has_started = True
         return mapped
 

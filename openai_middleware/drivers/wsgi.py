@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
+from itertools import chain
 from typing import Unpack
 
 from openai_middleware.answer.answer import Answer
@@ -236,8 +237,15 @@ class _Leaving:
 
     def __init__(self, outgoing: _Outgoing, chunks: Iterable[bytes], returned: Iterable[bytes] = ()) -> None:
         self._outgoing = outgoing
-        self._chunks = iter(chunks)
         self._close: Callable[[], object] | None = getattr(returned, "close", None)
+        self._chunks = iter(chunks)
+        try:
+            # Some servers want `start_response` called before they get this: it is called when the first bytes leave.
+            first = next(self._chunks, None)
+        except BaseException:
+            self.close()
+            raise
+        self._chunks = chain(() if first is None else (first,), self._chunks)
 
     def __iter__(self) -> Iterator[bytes]:
         return self

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from openai_middleware.handlers.dispatcher import Dispatcher, as_handler
@@ -24,10 +25,15 @@ class HandlerApp:
 
     Args:
         handler: The function, or a `Dispatcher` with one for each operation.
+        threads: How many sync functions may run at once. Without it, all apps of the process share 64 threads.
+
+    Raises:
+        ValueError: `threads` is less than one.
     """
 
-    def __init__(self, handler: HandlerFunction | Dispatcher) -> None:
+    def __init__(self, handler: HandlerFunction | Dispatcher, *, threads: int | None = None) -> None:
         self._handler = as_handler(handler)
+        self._pool = None if threads is None else ThreadPoolExecutor(threads, "openai-handler")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as the ASGI spec says."""
@@ -41,23 +47,25 @@ class HandlerApp:
         if not isinstance(call, OpenAICall):
             await send_error(unknown_url(scope["method"], scope["path"]), send)
             return
-        await answer_call(self._handler, call, receive, send)
+        await answer_call(self._handler, call, receive, send, self._pool)
 
 
-async def answer_call(handler: CallHandler, call: OpenAICall, receive: Receive, send: Send) -> None:
-    """Answer a call with what a handler returns.
+async def answer_call(
+    handler: CallHandler, call: OpenAICall, receive: Receive, send: Send, pool: ThreadPoolExecutor | None = None
+) -> None:
+    """Answer a call with what a handler returns. Sync code runs in a thread of the pool, or of the shared one.
 
     Raises:
         OpenAIError: The handler raised it, or failed: then it is a 500 that says so, and the log has the rest.
     """
     with reporting(call):
-        response = Response.of(await handler.arun(call))
+        response = Response.of(await handler.arun(call, pool=pool))
         headers = as_bytes(response.headers)
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     if response.events is None:
         await send({"type": "http.response.body", "body": response.content})
     else:
-        await _while_connected(_stream(aiterate(response.events), send, call), receive)
+        await _while_connected(_stream(aiterate(response.events, pool), send, call), receive)
 
 
 async def _stream(events: AsyncIterator[bytes], send: Send, call: OpenAICall) -> None:

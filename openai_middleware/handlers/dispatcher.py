@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
 from openai_middleware.config.contract_option import contract_of, operation_mistakes
@@ -94,13 +95,17 @@ class Dispatcher:
         """
         return self._handler_for(call).run(call)
 
-    async def arun(self, call: OpenAICall) -> Any:
+    async def arun(self, call: OpenAICall, *, pool: ThreadPoolExecutor | None = None) -> Any:
         """Call the function of the call's operation from async code, and return its result.
+
+        Args:
+            call: The call.
+            pool: Where a sync function runs; None is the pool that all handlers share.
 
         Raises:
             NotFoundError: None was registered.
         """
-        return await self._handler_for(call).arun(call)
+        return await self._handler_for(call).arun(call, pool=pool)
 
     def _handler_for(self, call: OpenAICall) -> Handler:
         handler = self.handler_of(call.operation)

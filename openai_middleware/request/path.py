@@ -72,6 +72,11 @@ def with_slashes(segment: str) -> str:
     return segment.replace(ENCODED_SLASH, "/")
 
 
+def printable(path: str) -> str:
+    """A path for a log line: line ends and other control characters escaped, so that it stays one line."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in path)
+
+
 def normalised(path: str) -> str:
     """The shortest path that some server or app could take a decoded path for.
 

@@ -1,7 +1,7 @@
 """Path templates: `/responses/{response_id}` compiled to a matcher."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import parse
 
@@ -37,15 +37,19 @@ class PathTemplate:
         takes_slashes: Whether a placeholder takes several segments.
     """
 
-    __slots__ = ("_parser", "names", "shape", "takes_slashes")
+    __slots__ = ("_literals", "_parser", "names", "shape", "takes_slashes")
 
     def __init__(self, path: str) -> None:
         """Compile a path in which `path_mistakes` finds none."""
         self.names = placeholder_names(path)
         self.shape = _PLACEHOLDER.sub(r"{\2}", path)
         self.takes_slashes = ":path}" in self.shape
-        # Names stay here: `parse` knows no field whose name starts with an underscore.
-        fields = _PLACEHOLDER.sub(lambda found: "{:segments}" if found[2] else "{:segment}", path)
+        segments = path.split("/")
+        # What stands around the placeholders of each segment that has any.
+        self._literals = [_PLACEHOLDER.split(segment)[::3] for segment in segments if placeholder_names(segment)]
+        # Names stay here: `parse` knows no field whose name starts with an underscore. A segment with several
+        # placeholders is one field: a regular expression of several tries every way to divide a segment among them.
+        fields = "/".join("{:segment}" if len(placeholder_names(one)) > 1 else _field(one) for one in segments)
         self._parser = parse.compile(fields, _TYPES, case_sensitive=True)
 
     def match(self, path: str) -> dict[str, str] | None:
@@ -53,7 +57,36 @@ class PathTemplate:
         found = self._parser.parse(path, evaluate_result=False)
         if found is None:
             return None
-        return {name: with_slashes(value) for name, value in zip(self.names, found.match.groups(), strict=True)}
+        values: list[str] = []
+        for value, literals in zip(found.match.groups(), self._literals, strict=True):
+            divided = _divided(value, literals) if len(literals) > 2 else [value]
+            if divided is None:
+                return None
+            values += divided
+        return {name: with_slashes(value) for name, value in zip(self.names, values, strict=True)}
+
+
+def _field(segment: str) -> str:
+    return _PLACEHOLDER.sub(lambda found: "{:segments}" if found[2] else "{:segment}", segment)
+
+
+def _divided(segment: str, literals: Sequence[str]) -> list[str] | None:
+    """The values between the literals of a segment, none of them empty: each as long as those before it allow.
+
+    Going from the right, the last place of each literal is the right one, so that no other is ever tried.
+    """
+    first, *between, last = literals
+    start, end = len(first), len(segment) - len(last)
+    if not (segment.startswith(first) and segment.endswith(last)):
+        return None
+    values: list[str] = []
+    for literal in reversed(between):
+        at = segment.rfind(literal, start + 1, end - 1)
+        if at < 0:
+            return None
+        values.insert(0, segment[at + len(literal) : end])
+        end = at
+    return [segment[start:end], *values] if start < end else None
 
 
 def placeholder_names(path: str) -> tuple[str, ...]:
@@ -78,5 +111,8 @@ def path_mistakes(path: str) -> Iterator[ConfigurationMistake]:
         if not name.isidentifier():
             hint = "A placeholder is written '{name}', and its name becomes a keyword argument."
             yield mistake("path_placeholder", f"The placeholder name {name!r} is no identifier.", hint)
+    if path.count(":path}") > 1 or any(":path}" in one and len(placeholder_names(one)) > 1 for one in path.split("/")):
+        hint = "Write one such placeholder, alone in its place between two slashes."
+        yield mistake("path_placeholder_slashes", "Only one placeholder may take slashes, alone.", hint)
     if len(set(names)) < len(names):
         yield mistake("path_placeholder_repeated", "A placeholder name stands twice.", "Give each its own name.")
