@@ -17,12 +17,13 @@ Raise one of the first kind in the wrapped app and the client's SDK raises its n
     ConfigurationError (a ValueError, raised while the middleware is built)
 """
 
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 
 import msgspec
 
-from openai_middleware.headers import Header, as_bytes
+from openai_middleware.headers import OF_OLD_BYTES, Header, as_bytes, lowered, malformed
 from openai_middleware.mistakes import ConfigurationError, ConfigurationMistake
 
 __all__ = [
@@ -44,7 +45,9 @@ __all__ = [
 # The OpenAI SDK sends 408, 409, 429 and every 5xx again. Waiting can heal 408, 429 and these, but not the others.
 _HEALED_BY_WAITING = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 
-_OF_A_BODY = {"content-type", "content-length", "content-encoding", "transfer-encoding"}
+_OF_A_BODY = {"content-type", "content-length", "content-encoding"} | {name.decode() for name in OF_OLD_BYTES}
+
+logger = logging.getLogger("openai_middleware")
 
 
 class OpenAIError(Exception):
@@ -111,7 +114,10 @@ class OpenAIError(Exception):
     def response(self) -> tuple[int, list[Header], bytes]:
         """The whole answer: status, headers (lower-case names, Latin-1) and body."""
         body = self.body()
-        headers = {name.lower(): str(value) for name, value in self.headers.items()}
+        headers = lowered(self.headers)
+        while (name := malformed(headers)) is not None:
+            logger.error("The header %r of an error cannot be sent, and was left out.", name)
+            del headers[name]
         if self.should_retry is not None:
             headers.setdefault("x-should-retry", "true" if self.should_retry else "false")
         own = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]

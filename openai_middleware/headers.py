@@ -1,5 +1,6 @@
 """HTTP headers as bytes and as text, and which of them describe a body."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Final
@@ -12,6 +13,17 @@ OF_OLD_BYTES: Final = frozenset(
 )
 # What a stream cannot say of the bytes that will have left when it ends.
 OF_WHOLE_BODY: Final = OF_OLD_BYTES - {b"transfer-encoding"} | {b"content-length"}
+# Between two neighbours on the way, and none of an app's business (RFC 9110, section 7.6.1).
+_HOP_BY_HOP: Final = frozenset(
+    (
+        *("connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer"),
+        *("transfer-encoding", "upgrade"),
+    )
+)
+# RFC 9110, sections 5.1 and 5.5. A line end in a value would begin another header, or the body.
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+
 # Proxies (nginx) and caches would hold events back.
 AGAINST_BUFFERING: Final = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
@@ -32,6 +44,20 @@ def as_bytes(headers: Iterable[tuple[str, str]], errors: str = "strict") -> list
         UnicodeEncodeError: A character has no place in a header.
     """
     return [(name.encode("latin-1", errors), value.encode("latin-1", errors)) for name, value in headers]
+
+
+def lowered(headers: Mapping[str, object]) -> dict[str, str]:
+    """Headers that an app gives for an answer whose body is made here: names in lower case, without hop-by-hop ones."""
+    fields = {str(name).lower(): str(value) for name, value in headers.items()}
+    return {name: value for name, value in fields.items() if name not in _HOP_BY_HOP}
+
+
+def malformed(headers: Mapping[str, str]) -> str | None:
+    """The name of a header that HTTP cannot carry, or None. What Latin-1 lacks is not looked for."""
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            return name
+    return None
 
 
 @lru_cache(maxsize=256)  # nearly all requests and answers have one of a few

@@ -181,9 +181,25 @@ async def test_numbers_are_header_values_too() -> None:  # E4
     assert sent.header("retry-after") == "20"
 
 
+@pytest.mark.parametrize(
+    "header",
+    [("X-Own", "a\r\nSet-Cookie: b=1"), ("X-Own", "a\nb"), ("X-Own", "\x00"), ("X-\r\nOwn", "a"), ("X Own", "a")],
+)
+async def test_header_that_would_split_an_answer_is_left_out_and_logged(
+    header: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = await answer_to(NotFoundError("Gone.", headers=dict([header, ("Retry-After", "20")])))
+
+    assert [name for name, _ in sent.headers] == [b"content-type", b"content-length", b"retry-after"]
+    [record] = caplog.records
+    assert (record.levelname, "\n" in record.getMessage()) == ("ERROR", False)
+
+
 async def test_headers_that_describe_a_body_are_those_of_the_envelope() -> None:  # E1
     """Whoever asks another server hands the headers of its answer on."""
     headers = {
+        "ETag": '"1"',
+        "Connection": "close",
         "Content-Type": "text/plain",
         "Content-Length": "3",
         "content-encoding": "gzip",

@@ -18,6 +18,7 @@ from openai_middleware import (
     contract,
 )
 from openai_middleware.errors import ConfigurationError
+from openai_middleware.handlers.handler import Handler
 from tests.support import wsgi_driver
 from tests.support.drivers import Sent
 from tests.support.handlers import by_asgi, by_wsgi
@@ -411,3 +412,42 @@ def test_registration_reaches_an_app_that_is_built_already() -> None:
     dispatch("responses.retrieve")(lambda: "late")
 
     assert wsgi_driver.request(app, "GET", "/v1/responses/r").body == b"late"
+
+
+class Assistant:
+    def answer(self, body: Any, **kwargs: Any) -> Any:
+        return " ".join(kwargs)
+
+    @classmethod
+    def of_class(cls, body: Any, **kwargs: Any) -> Any:
+        return " ".join(kwargs)
+
+
+def by_position(body: Any, /, model: str = "m", **kwargs: Any) -> Any:
+    return " ".join(kwargs)
+
+
+@pytest.mark.parametrize("handler", [Assistant().answer, Assistant.of_class, by_position])
+@pytest.mark.parametrize("name", ["self", "cls", "body"])
+def test_no_name_in_a_query_makes_a_handler_fail(handler: Any, name: str, serve: Serve) -> None:
+    sent = serve(handler, "GET", f"/v1/responses/r?{name}=x&other=1", b"")
+
+    assert sent.status == 200
+    assert b"other" in sent.body
+
+
+def test_positional_only_parameter_that_nothing_can_fill_is_told_at_once() -> None:
+    def handler(body: Any, model: str, /) -> None: ...
+
+    with pytest.raises(TypeError, match="'model' by position"):
+        Handler(handler)
+
+
+def test_handler_that_raises_stop_iteration_has_a_bug(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    def handler(body: Any) -> Any:
+        return next(model for model in ["a"] if model == "b")
+
+    sent = serve(handler, "GET", "/v1/responses/r", b"")
+
+    assert (sent.status, sent.error["type"]) == (500, "server_error")
+    assert "StopIteration" in caplog.text

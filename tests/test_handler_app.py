@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from openai_middleware import HandlerApp, OpenAIMiddleware, OpenAIWSGIMiddleware, WSGIHandlerApp
+from openai_middleware import APIHandlerConfig, HandlerApp, OpenAIMiddleware, OpenAIWSGIMiddleware, WSGIHandlerApp
 from openai_middleware.errors import InternalServerError, NotFoundError, RateLimitError
 from tests.support import drivers, wsgi_driver
 from tests.support.drivers import Sent
@@ -726,3 +726,48 @@ def test_eight_loops_and_a_thousand_interleaved_requests_do_not_touch_each_other
         answers = list(pool.map(lambda numbers: asyncio.run(ask(numbers)), parts))
 
     assert [[ids(sent) for sent in of_a_loop] for of_a_loop in answers] == [[[n] * 2 for n in part] for part in parts]
+
+
+def test_log_line_of_a_bug_cannot_be_forged(caplog: pytest.LogCaptureFixture) -> None:
+    config = APIHandlerConfig()
+    config.add_endpoint_handler("/run/{name}", "GET")
+    app = OpenAIWSGIMiddleware(WSGIHandlerApp(failing(ValueError())["function"]), config=config)
+
+    assert wsgi_driver.request(app, "GET", "/run/a%0Aforged%1b[2J").status == 500
+
+    assert caplog.messages == ["GET /run/a\\nforged\\x1b[2J: the handler failed."]
+
+
+async def test_slow_sync_handlers_do_not_stop_the_work_of_others() -> None:
+    """More of them than the loop's default executor has threads."""
+    are_released = threading.Event()
+    waiting = threading.Semaphore(0)
+
+    def slow(body: Any) -> str:
+        waiting.release()
+        are_released.wait()
+        return "done"
+
+    app = own(slow)
+    requests = [asyncio.ensure_future(drivers.request(app, "POST", "/run")) for _ in range(40)]
+    for _ in requests:
+        await asyncio.to_thread(waiting.acquire)
+    are_released.set()
+
+    assert {(await sent).status for sent in requests} == {200}
+
+
+async def test_sync_functions_run_in_as_many_threads_as_an_app_is_given() -> None:
+    running: list[int] = []
+    most: list[int] = []
+
+    def count(body: Any) -> str:
+        running.append(1)
+        most.append(len(running))
+        running.pop()
+        return "done"
+
+    app = drivers.endpoint(HandlerApp(count, threads=1))
+    await asyncio.gather(*(drivers.request(app, "POST", "/run") for _ in range(20)))
+
+    assert max(most) == 1

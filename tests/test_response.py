@@ -225,6 +225,36 @@ def test_header_that_http_cannot_carry_is_the_handlers_bug() -> None:
     assert (sent.status, sent.error["type"]) == (500, "server_error")
 
 
+FORBIDDEN = [
+    ("X-Own", "a\r\nSet-Cookie: b=1"),
+    ("X-Own", "a\nb"),
+    ("X-Own", "a\x00"),
+    ("X-\r\nOwn", "a"),
+    ("X Own", "a"),
+    ("", "a"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), FORBIDDEN)
+def test_header_that_would_split_an_answer_is_the_handlers_bug(name: str, value: str) -> None:
+    sent = answer(lambda body: Response({}, headers={name: value}))
+
+    assert (sent.status, sent.header("set-cookie")) == (500, None)
+
+
+@pytest.mark.parametrize("status", ["200", None, 99, 100, 600, 1000, 200.0, True])
+def test_status_that_is_none_of_an_answer_is_the_handlers_bug(status: Any) -> None:
+    assert answer(lambda body: Response({}, status)).status == 500
+
+
+def test_hop_by_hop_headers_of_a_response_are_left_out() -> None:
+    headers = {"Transfer-Encoding": "chunked", "Connection": "close", "Keep-Alive": "timeout=5", "X-Own": "1"}
+
+    sent = answer(Response({}, headers=headers))
+
+    assert [name for name, _ in sent.headers] == [b"content-type", b"x-own", b"content-length"]
+
+
 @pytest.mark.parametrize("status", [204, 304])
 @pytest.mark.parametrize("body", [None, {"a": 1}, "text"])
 def test_response_of_a_status_without_a_body_has_none(body: Any, status: int) -> None:

@@ -1477,3 +1477,32 @@ def test_middleware_keeps_to_the_protocol_on_both_sides(app: Any) -> None:
     sent = request(endpoint(validator(app), gives=GIVES), "POST", "/run", b"{}")
 
     assert sent.is_complete
+
+
+@pytest.mark.parametrize("headers", [JSON_HEADERS, EVENTS, PLAIN])
+def test_start_response_is_called_before_the_answer_is_returned(headers: Any) -> None:
+    """Some servers look at what was started as soon as they have the iterable."""
+    server = Server()
+
+    server.call(endpoint(App(Body(NARROW), headers=headers), gives=GIVES), environ("POST", "/run"))
+
+    assert server.log == ["start"]
+
+
+def test_error_in_answer_to_head_has_no_body() -> None:
+    config = APIHandlerConfig()
+    config.add_endpoint_handler("/admin", "GET", APIHandlerAction.FORBID)
+    server = Server()
+
+    sent = request(OpenAIWSGIMiddleware(App(), config=config), "HEAD", "/admin", server=server)
+
+    assert (sent.status, sent.body) == (403, b"")
+
+
+def test_answer_that_was_cut_short_keeps_the_length_that_shows_it() -> None:  # O8
+    headers = [*JSON_HEADERS, ("Content-Length", "100")]
+    server = Server()
+
+    request(endpoint(App(Body(b'{"id": 1'), headers=headers), gives=GIVES), "POST", "/run", server=server)
+
+    assert ("Content-Length", "100") in server.starts[0].headers

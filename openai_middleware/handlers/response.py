@@ -8,7 +8,7 @@ import msgspec
 from pydantic import BaseModel
 
 from openai_middleware.errors import OpenAIError
-from openai_middleware.headers import as_text
+from openai_middleware.headers import as_text, lowered, malformed
 from openai_middleware.iteration import aclose, close
 
 JSON = "application/json"
@@ -26,12 +26,13 @@ class Response:
     Args:
         body: Anything that a handler may return: a dict, list, pydantic or SDK model, str, bytes, or a generator,
             sync or async, whose items become server-sent events.
-        status_code: The HTTP status.
+        status_code: The HTTP status, an int from 200 to 599.
         content_type: The content type; without it, the one that goes with the body.
         headers: More headers.
 
     Raises:
         TypeError: The body has no JSON form.
+        ValueError: The status is none of an answer (200 to 599), or HTTP cannot carry a header.
 
     Attributes:
         headers: All headers, with names in lower case.
@@ -46,6 +47,8 @@ class Response:
         content_type: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        if type(status_code) is not int or not 200 <= status_code <= 599:
+            raise ValueError(f"An answer needs a status from 200 to 599, not {status_code!r}.")
         self.status_code = status_code
         self.content: bytes | None = None
         self.events: Iterator[bytes] | AsyncIterator[bytes] | None = None
@@ -59,10 +62,12 @@ class Response:
             self.content, own_type = bytes(body), BYTES
         else:
             self.content, own_type = encode_json(body), JSON
-        fields = {"content-type": own_type} | {name.lower(): str(value) for name, value in (headers or {}).items()}
+        fields = {"content-type": own_type} | lowered(headers or {})
         if content_type is not None:
             fields["content-type"] = content_type
         fields.pop("content-length", None)
+        if (name := malformed(fields)) is not None:
+            raise ValueError(f"HTTP has no form for the header {name!r}: its name or value holds what it forbids.")
         if status_code in _WITHOUT_BODY:
             self.content, self.events = b"", None
             fields.pop("content-type")
