@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import gc
 import os
 
 from hypothesis import HealthCheck, settings
@@ -14,3 +15,9 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("openai-middleware")
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the thousands of tests that stay until the end; it is a quarter faster so."""
+    gc.collect()
+    gc.freeze()

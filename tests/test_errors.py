@@ -44,7 +44,7 @@ PLAIN = {"MethodNotAllowedError", "RequestTooLargeError"}
 
 
 def failing(error: Exception) -> OpenAIMiddleware:
-    return OpenAIMiddleware(App(raises=error), prefix="/v1")
+    return OpenAIMiddleware(App(raises=error), ["chat_completions", "responses"], prefix="/v1")
 
 
 async def answer_to(error: Exception) -> Sent:

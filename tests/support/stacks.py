@@ -10,6 +10,7 @@ import io
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 from wsgiref.validate import validator
@@ -85,20 +86,30 @@ class Stack:
     build: Callable[..., Any]
     drive: Callable[..., Reply]
     not_utf8: str = "\ufffd"
+    _behave: Behaviour = field(init=False, repr=False)
 
     def app(self, behave: Behaviour, **options: Any) -> "StackedApp":
         """An app with this behaviour. Without `prefix` or `config`, the API is at `/v1`."""
+        if not options:
+            return StackedApp(self._app_without_options, self.drive, partial(setattr, self, "_behave", behave))
         if "prefix" not in options and "config" not in options:
             options["prefix"] = "/v1"
         return StackedApp(self.build(behave, options), self.drive)
 
+    @cached_property
+    def _app_without_options(self) -> Any:
+        # Most tests are about this one, and building it takes longer than they do. A middleware keeps nothing of a
+        # request, so that they may share it.
+        return self.build(lambda seen: self._behave(seen), {"prefix": "/v1"})
+
 
 @dataclass
 class StackedApp:
-    """An app behind the middleware."""
+    """An app behind the middleware. `prepare` is called before every request."""
 
     app: Any
     drive: Callable[..., Reply]
+    prepare: Callable[[], object] = lambda: None
 
     def send(
         self,
@@ -123,6 +134,7 @@ class StackedApp:
         """
         length = len(body) if isinstance(body, bytes) else sum(map(len, body))
         sent_headers = [*headers, *([("Content-Length", str(length))] if length else [])]
+        self.prepare()
         reply = self.drive(self.app, method, target, body, sent_headers, root_path, on_chunk)
         if reply.raised is not None and not fails:
             raise reply.raised
