@@ -7,7 +7,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.core.checks import run_checks
@@ -786,3 +786,22 @@ async def test_django_s_async_test_client_sees_the_api() -> None:  # O2 S3
     with DjangoSite("async", openai_view(lambda request: map(event, range(2))), options={"prefix": "/v1"}).active():
         response = await AsyncClient().post(f"{CHAT_URL}?q=%C3%A9", CHAT, content_type="application/json")
         assert ids(b"".join([chunk async for chunk in response.streaming_content])) == ["0", "1"]
+
+
+class ClosingResponse(HttpResponse):
+    """A response that tells how often it was closed."""
+
+    closes: ClassVar[list[str]] = []
+
+    def close(self) -> None:
+        super().close()
+        self.closes.append("closed")
+
+
+def test_response_that_is_refused_is_closed(mode: Mode) -> None:  # O3
+    ClosingResponse.closes.clear()
+
+    reply = count(site(mode, lambda request: ClosingResponse(b"{}", content_type="application/json")))
+
+    assert reply.status == 422
+    assert "closed" in ClosingResponse.closes

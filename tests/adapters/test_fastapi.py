@@ -528,3 +528,18 @@ async def test_base_http_middleware_goes_with_it(middleware_is: str, error: Open
     sent = await post(app, "/v1/responses/input_tokens")
     assert sent.json == ({"error": error.detail} if error else TOKENS)
     assert sent.header("x-tag") == "seen"
+
+
+async def test_bug_whose_cause_is_an_openai_error_stays_a_bug() -> None:
+    app = FastAPI()
+    set_openai_frontend(app, prefix="/v1")
+
+    @app.get("/v1/responses/{response_id}")
+    async def retrieve(response_id: str) -> None:
+        raise RuntimeError("a bug") from NotFoundError("Gone.")
+
+    sent = Sent()
+    with pytest.raises(RuntimeError, match="a bug"):
+        await request(app, "GET", "/v1/responses/r", sent=sent)
+
+    assert sent.status == 500
