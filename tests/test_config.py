@@ -207,8 +207,8 @@ def test_enum_members_of_mlrun_itself_are_taken() -> None:
 
     assert APIHandlerConfig.from_dict({"endpoints": {"GET:/x": endpoint}}).endpoints["GET:/x"] == EndpointConfig(
         "/x",
-        "GET",
-        APIHandlerAction.FORBID,  # type: ignore[arg-type]
+        HTTPMethod.GET,
+        APIHandlerAction.FORBID,
     )
 
 
