@@ -63,7 +63,7 @@ class Route:
         takes_multipart: Whether multipart is the operation's own request format.
         may_stream: Whether the client decides by `stream` between JSON and events.
         handler: What answers instead of the app, or None.
-        once: What has been said of this route in the log.
+        once: What has been said in the log, of this route and of those compiled with it.
     """
 
     name: str
@@ -113,6 +113,7 @@ class RouteCompiler:
         self._absent_optional: AbsentOptional = absent_optional
         self._extra_fields: ExtraFields = extra_fields
         self._features = features
+        self._once = Once()
 
     def compile(self, endpoints: Sequence[Endpoint]) -> Route:
         """The route of the endpoints that match a request, the most specific first."""
@@ -134,6 +135,7 @@ class RouteCompiler:
             and operation.stream is not None
             and not is_multipart
             and ("stream" in operation.body or "stream" in operation.query),
+            once=self._once,
         )
         for feature in self._features:
             route = feature(route)

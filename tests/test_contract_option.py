@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from openai_middleware import APIHandlerConfig, Dispatcher, EndpointConfig, HandlerApp, OpenAIMiddleware, contract
+from openai_middleware.contract import Contract
 from openai_middleware.errors import ConfigurationError
 from tests.support.drivers import App, request
 
@@ -116,3 +117,42 @@ def test_a_contract_is_named_by_a_path(file: Any) -> None:
         OpenAIMiddleware(App(), prefix="/v1", contract=file)
 
     assert [(mistake.code, mistake.where) for mistake in caught.value.mistakes] == [("string_type", "contract")]
+
+
+# --- a contract that is read once
+
+
+async def test_a_contract_is_shared_by_functions_and_middleware(newer: Path) -> None:
+    contract = Contract.load(newer)
+    dispatch = Dispatcher(contract=contract)
+    dispatch("dreams.create")(lambda body, *, night: {"id": f"d{night}"})
+
+    beside = OpenAIMiddleware(App(), ["dreams"], contract=contract, handlers=dispatch)
+    alone = OpenAIMiddleware(HandlerApp(dispatch), ["dreams"], contract=contract)
+
+    for middleware in (beside, alone):
+        sent = await request(middleware, "POST", "/dreams", {"night": 7})
+        assert sent.json == {"id": "d7", "meaning": None}
+
+
+@pytest.mark.parametrize("as_contract", [Contract.load, Path, str], ids=["Contract", "Path", "str"])
+async def test_a_config_takes_the_operations_of_a_contract(as_contract: Any, newer: Path) -> None:
+    config = APIHandlerConfig()
+    config.set_openai_frontend(["dreams"], "/v1", contract=as_contract(newer))
+    app = App({"id": "d1"})
+
+    sent = await request(OpenAIMiddleware(app, config=config, contract=newer), "POST", "/v1/dreams", {"night": 1})
+
+    assert (sent.json, app.call.operation) == ({"id": "d1", "meaning": None}, "dreams.create")
+    with pytest.raises(ConfigurationError, match="dreams"):
+        APIHandlerConfig().set_openai_frontend(["dreams"])
+
+
+@pytest.mark.parametrize("as_contract", [Contract.load, Path], ids=["Contract", "Path"])
+def test_another_mistake_makes_no_operation_of_the_file_unknown(as_contract: Any, newer: Path) -> None:
+    config = {"endpoints": {"POST:/d": {"path": "/d", "http_method": "POST", "operation": "dreams.create"}}}
+
+    with pytest.raises(ConfigurationError) as caught:
+        OpenAIMiddleware(App(), config=config, contract=as_contract(newer), unmatched="drop")  # type: ignore[arg-type]
+
+    assert [mistake.where for mistake in caught.value.mistakes] == ["unmatched"]

@@ -11,10 +11,11 @@ import pytest
 
 from openai_middleware import APIHandlerAction, APIHandlerConfig, BodyMappings, OpenAIEndpoint
 from openai_middleware.errors import AuthenticationError, NotFoundError, OpenAIError, RateLimitError
+from tests.support.behaviours import Backend, documents, dump, event, streaming
 from tests.support.drivers import mappings
 from tests.support.samples import COMPLETION, NULLABLE_OF_RESPONSE, RESPONSE
 from tests.support.server_sent_events import parse
-from tests.support.stacks import EVENTS, JSON, STACKS, Answer, Reply, Seen, Stack, StackedApp
+from tests.support.stacks import EVENTS, JSON, STACKS, Answer, Reply, Stack, StackedApp
 
 TEXT = [("Content-Type", "text/plain")]
 CHAT = b'{"model": "m", "messages": []}'
@@ -27,42 +28,6 @@ BOOM = ZeroDivisionError("a secret of the app")
 @pytest.fixture(params=STACKS, ids=lambda stack: stack.name)
 def stack(request: pytest.FixtureRequest) -> Stack:
     return request.param
-
-
-class Backend:
-    """A behaviour that records what it sees, and answers or raises what it is told."""
-
-    def __init__(self, answer: Answer | Exception | Any = b"{}") -> None:
-        is_ready = isinstance(answer, Answer | Exception)
-        self.answer = answer if is_ready else Answer(answer if isinstance(answer, bytes) else dump(answer))
-        self.requests: list[Seen] = []
-
-    def __call__(self, seen: Seen) -> Answer:
-        self.requests.append(seen)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-    @property
-    def seen(self) -> Seen:
-        [seen] = self.requests
-        return seen
-
-    @property
-    def call(self) -> Any:
-        return self.seen.call
-
-    @property
-    def is_called(self) -> bool:
-        return bool(self.requests)
-
-
-def dump(value: Any) -> bytes:
-    return json.dumps(value).encode()
-
-
-def event(data: Any) -> bytes:
-    return b"data: " + dump(data) + b"\n\n"
 
 
 def endpoint(
@@ -583,22 +548,6 @@ def test_errors_have_an_order(  # E2
 
 
 # --- event streams
-
-
-def streaming(*chunks: bytes, raises: Exception | None = None, headers: Any = EVENTS) -> Backend:
-    """A backend whose answer comes in these chunks, and then fails if it is told so."""
-
-    def body() -> Iterator[bytes]:
-        yield from chunks
-        if raises is not None:
-            raise raises
-
-    return Backend(Answer(body(), headers=headers))
-
-
-def documents(reply: Reply) -> list[Any]:
-    """The data of all events, decoded; `[DONE]` as it is."""
-    return [found.data if found.data == "[DONE]" else json.loads(found.data) for found in parse(reply.body)]
 
 
 CHUNK = {"id": "c", "choices": [{"delta": {"content": "\u2028é"}}]}

@@ -430,6 +430,33 @@ async def test_the_exception_of_the_app_arrives_also_where_its_frame_cannot_be_s
     assert len(server.messages) == 3
 
 
+async def test_start_leaves_first_also_where_two_tasks_send_while_it_is_being_sent() -> None:  # S1
+    messages: list[Message] = []
+    events = [b'data: {"id":"%d"}\n\n' % number for number in range(6)]
+
+    async def send(message: Message) -> None:
+        await asyncio.sleep(0.001 if message["type"] == "http.response.start" else 0)
+        messages.append(message)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def task(own: list[bytes]) -> None:
+            for event in own:
+                await send(part(event, more_body=True))
+
+        await send(start(headers=EVENT_STREAM))
+        await asyncio.gather(task(events[:3]), task(events[3:]))
+        await send(part(b""))
+
+    await serve_chat(app, send)
+
+    first, *others = messages
+    assert first["type"] == "http.response.start"
+    assert {message["type"] for message in others} == {"http.response.body"}
+    *sent, last = [message["body"] for message in others if message["body"]]
+    assert (sorted(sent), last) == (events, DONE)
+    assert [event for event in sent if event in events[:3]] == events[:3]
+
+
 async def test_a_cancelled_app_sends_nothing_more() -> None:  # S8
     sent = await failed_chat(failing_after(error := asyncio.CancelledError(), RIGHT), error)
 

@@ -16,7 +16,15 @@ from openai_middleware.adapters.django.responses import (
     mapped_response,
     openai_error_response,
 )
-from openai_middleware.drivers import AppRequest, Exchange, Response, keys_left_out, raw_path, request_headers
+from openai_middleware.drivers import (
+    AppRequest,
+    Exchange,
+    Response,
+    keys_left_out,
+    raw_path,
+    reporting,
+    request_headers,
+)
 from openai_middleware.errors import OpenAIError, RequestTooLargeError
 
 __all__ = ["OpenAIMiddleware"]
@@ -53,13 +61,12 @@ class OpenAIMiddleware:
                 return self._get_response(request)
             app_request = _receive(exchange, request)
             if exchange.handler is not None:
-                response = http_response(request, Response.of(exchange.handler.run(app_request.call)))
-            else:
-                with _seen_by_the_app(request, app_request):
-                    response = self._get_response(request)
-            needs_loop = response.streaming and is_asgi(request)
-            mapped = async_to_sync(amapped_response) if needs_loop else mapped_response
-            return mapped(exchange, request, response)
+                with reporting(app_request.call):
+                    response = http_response(request, Response.of(exchange.handler.run(app_request.call)))
+                    return _mapped(exchange, request, response)
+            with _seen_by_the_app(request, app_request):
+                response = self._get_response(request)
+            return _mapped(exchange, request, response)
         except OpenAIError as error:
             return openai_error_response(error)
 
@@ -70,12 +77,12 @@ class OpenAIMiddleware:
                 return await self._get_response(request)
             app_request = _receive(exchange, request)
             if exchange.handler is not None:
-                response = http_response(request, Response.of(await exchange.handler.arun(app_request.call)))
-            else:
-                with _seen_by_the_app(request, app_request):
-                    response = await self._get_response(request)
-            mapped = amapped_response if is_asgi(request) else sync_to_async(mapped_response)
-            return await mapped(exchange, request, response)
+                with reporting(app_request.call):
+                    response = http_response(request, Response.of(await exchange.handler.arun(app_request.call)))
+                    return await _amapped(exchange, request, response)
+            with _seen_by_the_app(request, app_request):
+                response = await self._get_response(request)
+            return await _amapped(exchange, request, response)
         except OpenAIError as error:
             return openai_error_response(error)
 
@@ -107,6 +114,17 @@ def _receive(exchange: Exchange, request: HttpRequest) -> AppRequest:
             raise RequestTooLargeError(message, code="request_too_large") from error
         body = reader.end()
     return exchange.receive(body)
+
+
+def _mapped(exchange: Exchange, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    needs_loop = response.streaming and is_asgi(request)
+    mapped = async_to_sync(amapped_response) if needs_loop else mapped_response
+    return mapped(exchange, request, response)
+
+
+async def _amapped(exchange: Exchange, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    mapped = amapped_response if is_asgi(request) else sync_to_async(mapped_response)
+    return await mapped(exchange, request, response)
 
 
 @contextmanager

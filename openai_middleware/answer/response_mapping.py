@@ -138,12 +138,20 @@ class ResponseMapping:
         """The items of a list with the fields of their own schema."""
         try:
             split = items_of(items)
-        except UNDECODABLE:  # not all of them are objects
+        except UNDECODABLE:  # it is no list
             return items
-        if all(item.keys() <= self._item_fields for item in split):
-            return items
-        filtered = [{name: item[name] for name in item if name in self._item_fields} for item in split]
-        return Raw(msgspec.json.encode(filtered))
+        filtered = [self._filtered_item(item) for item in split]
+        is_changed = any(after is not before for before, after in zip(split, filtered, strict=True))
+        return Raw(msgspec.json.encode(filtered)) if is_changed else items
+
+    def _filtered_item(self, item: Raw) -> Raw:
+        try:
+            fields = fields_of(item)
+        except UNDECODABLE:  # it is no object
+            return item
+        if fields.keys() <= self._item_fields:
+            return item
+        return Raw(msgspec.json.encode({name: fields[name] for name in fields if name in self._item_fields}))
 
 
 def _fitting(fields: Mapping[str, tuple[Any, ...]], *, forbids_unknown: bool = True) -> type[msgspec.Struct]:

@@ -4,6 +4,7 @@ ASGIDriver, WSGIDriver     an app served through a `Frontend`; the middlewares a
 Frontend, Options          the options, compiled; `Frontend.open` opens the `Exchange` of a request
 CALL_KEY, call_in          where a call travels, and how it is found there
 Handler, Response          a view made of a function, and what the function's result amounts to
+reporting                  a bug in a function becomes a line in the log, and an error that tells nothing of it
 map_answer, amap_answer    an answer whose body is iterated, for frameworks that hand over response objects
 iterate, aiterate          an async iterator in sync code, and the reverse
 request_headers, keys_left_out, raw_path    a WSGI environ, read and cleaned
@@ -16,7 +17,7 @@ from openai_middleware.drivers.environ import keys_left_out, raw_path, request_h
 from openai_middleware.drivers.wsgi import WSGIDriver
 from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
-from openai_middleware.handlers.handler import Handler
+from openai_middleware.handlers.handler import Handler, reporting
 from openai_middleware.handlers.response import Response
 from openai_middleware.headers import Header, as_bytes, as_text
 from openai_middleware.interfaces import ASGIApp, Environ, Message, Receive, Scope, Send, StartResponse, WSGIApp
@@ -57,5 +58,6 @@ __all__ = [
     "keys_left_out",
     "map_answer",
     "raw_path",
+    "reporting",
     "request_headers",
 ]

@@ -8,8 +8,8 @@ from msgspec import Raw
 fields_of = msgspec.json.Decoder(dict[str, Raw]).decode
 """The top-level fields of an object, each as the bytes that it stands in."""
 
-items_of = msgspec.json.Decoder(list[dict[str, Raw]]).decode
-"""The objects of an array, split in the same way."""
+items_of = msgspec.json.Decoder(list[Raw]).decode
+"""The items of an array, in the same way."""
 
 value_of = msgspec.json.Decoder().decode
 """A whole document."""

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -12,7 +13,7 @@ from fastapi.middleware.gzip import GZipMiddleware
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
 from openai_middleware import APIHandlerConfig, OpenAICall, OpenAIEndpoint, OpenAIMiddleware
@@ -543,3 +544,77 @@ async def test_bug_whose_cause_is_an_openai_error_stays_a_bug() -> None:
         await request(app, "GET", "/v1/responses/r", sent=sent)
 
     assert sent.status == 500
+
+
+@pytest.mark.parametrize(
+    "asked", [[], [(b"if-range", b'"1"')], [(b"accept-encoding", b"gzip")]], ids=["part", "part if same", "compressed"]
+)
+async def test_file_of_json_is_a_whole_answer_whatever_part_is_asked_for(  # O7 O2
+    asked: list[tuple[bytes, bytes]], tmp_path: Path
+) -> None:
+    file = tmp_path / "tokens.json"
+    file.write_text(json.dumps({"junk": "x" * 1_000, **TOKENS}))
+    app = FastAPI()
+    set_openai_frontend(app, prefix="/v1")
+
+    @app.post("/v1/responses/input_tokens")
+    async def count() -> FileResponse:
+        return FileResponse(file, media_type="application/json")
+
+    sent = await post(app, "/v1/responses/input_tokens", QUESTION, (b"range", b"bytes=0-3"), *asked)
+    assert (sent.status, sent.json, sent.header("content-range")) == (200, TOKENS, None)
+
+
+# Middleware functions inside
+
+
+DONE = b"data: [DONE]\n\n"
+EVENT = b'data: {"id":"c"}\n\n'
+
+
+def streaming_app(*events: bytes, error: Exception | None) -> FastAPI:
+    """An app that streams through a middleware function, which ends the body before it raises what the body raised."""
+    app = FastAPI()
+
+    @app.middleware("http")
+    async def pass_on(request: Request, call_next: Callable[[Request], Any]) -> Any:
+        return await call_next(request)
+
+    @app.post("/v1/chat/completions")
+    async def chat() -> StreamingResponse:
+        async def body() -> AsyncIterator[bytes]:
+            for event in events:
+                yield event
+            if error is not None:
+                raise error
+
+        return StreamingResponse(body(), media_type="text/event-stream")
+
+    set_openai_frontend(app, prefix="/v1")
+    return app
+
+
+CHAT = {"model": "m", "messages": [], "stream": True}
+
+
+async def test_stream_that_broke_below_a_middleware_function_does_not_end_as_if_it_were_whole() -> None:  # S3 S4
+    error = ZeroDivisionError("a secret")
+    sent = Sent()
+    with pytest.raises(ZeroDivisionError) as raised:
+        await post(streaming_app(EVENT, error=error), "/v1/chat/completions", CHAT, sent=sent)
+    assert raised.value is error
+    assert sent.is_complete
+    assert sent.body.startswith(EVENT + b'data: {"error":')
+    assert DONE not in sent.body
+    assert b"secret" not in sent.body
+
+
+async def test_stream_that_ended_well_below_a_middleware_function_ends_with_done() -> None:  # S3
+    sent = await post(streaming_app(EVENT, error=None), "/v1/chat/completions", CHAT)
+    assert (sent.body, sent.is_complete) == (EVENT + DONE, True)
+
+
+async def test_error_before_the_first_event_below_a_middleware_function_is_a_status() -> None:  # S3 S4 E4
+    error = NotFoundError("There is no such model.", param="model")
+    sent = await post(streaming_app(error=error), "/v1/chat/completions", CHAT)
+    assert (sent.status, sent.error["param"]) == (404, "model")

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import flask
@@ -437,3 +438,19 @@ def test_function_is_told_why_there_is_no_call() -> None:
     reply = chat(app, fails=True)
     assert isinstance(reply.raised, RuntimeError)
     assert f"No OpenAI call in POST {CHAT_URL}" in str(reply.raised)
+
+
+# --- files
+
+
+@pytest.mark.parametrize(
+    "asked", [[], [("If-Range", '"1"')], [("Accept-Encoding", "gzip")]], ids=["part", "part if same", "compressed"]
+)
+def test_file_of_json_is_a_whole_answer_whatever_part_is_asked_for(  # O7 O2
+    asked: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    file = tmp_path / "tokens.json"
+    file.write_text(json.dumps(WIDE_TOKENS))
+    app = serving(lambda _="": flask.send_file(file))
+    reply = send(app, "POST", TOKENS_URL, b"{}", headers=[*JSON, ("Range", "bytes=0-3"), *asked])
+    assert (reply.status, reply.json, reply.header("content-range")) == (200, TOKENS, None)

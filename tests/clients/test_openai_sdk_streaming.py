@@ -23,6 +23,7 @@ from openai.types.responses import Response
 from openai_middleware import OpenAICall
 from openai_middleware.adapters.fastapi import openai_call, set_openai_frontend
 from openai_middleware.errors import NotFoundError, RateLimitError
+from tests.support.server_sent_events import parse
 from tests.support.servers import TIMEOUT, uvicorn_server
 
 JUNK = {"secret": "s", "timings": {"first_token_ms": 1}, "x_trace": ["t"]}
@@ -563,6 +564,23 @@ async def test_a_responses_stream_that_breaks_raises_an_api_error_asynchronously
     with pytest.raises(openai.APIError) as raised:
         await anext(stream)
     check_broken(raised.value, model)
+
+
+@broken
+def test_a_responses_stream_that_breaks_ends_with_a_failed_response(client: OpenAI, model: str) -> None:  # S4
+    """What clients read that wait for an event which ends the response; the SDK has raised by then."""
+    raw = client.responses.with_streaming_response
+    with raw.create(model=model, input="Say it.", stream=True) as response:
+        *_, (error, first), (failure, last) = parse(response.read())
+
+    assert (first, last) == ("error", "response.failed")
+    told, ended = json.loads(error), json.loads(failure)
+    assert (told["type"], ended["type"]) == ("error", "response.failed")
+    assert ended["sequence_number"] == told["sequence_number"] + 1
+    assert ended["response"]["id"] == "resp_1"
+    assert ended["response"]["status"] == "failed"
+    assert ended["response"]["error"]["message"] == told["error"]["message"]
+    assert ended["response"]["error"]["code"] == (told["error"]["code"] or "server_error")
 
 
 @broken
