@@ -25,7 +25,7 @@ serve: $(STAMP) ## start the example app and leave it running
 # A file stays in one process, so that what it sets up for all its tests, such as a server, is set up once.
 PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-test: $(STAMP) ## run all tests with coverage (one file: make test ARGS=tests/test_config.py)
+test: $(STAMP) ## run all tests with coverage (one file: make test ARGS=tests/config/test_config.py)
 	$(PYTHON) -m pytest $(PARALLEL) --cov --cov-report=term $(if $(ARGS),--cov-fail-under=0) $(ARGS)
 
 lint: $(STAMP) ## ruff check, ruff format --check, mypy: the package strictly, the tests relaxed

@@ -612,14 +612,14 @@ def django_site(mode: Mode, place: Place, middleware: str, answer: Any = None) -
 @both_places
 @both_modes
 def test_refusal_of_a_django_middleware_leaves_untouched(mode: Mode, place: Place) -> None:  # O1
-    reply = django_site(mode, place, "tests.test_auth.refuse").send("POST", CREATE, BODY)
+    reply = django_site(mode, place, "tests.stacks.test_surroundings.refuse").send("POST", CREATE, BODY)
     assert (reply.status, reply.body, reply.header("etag")) == (401, REFUSALS[401], '"1"')
 
 
 @both_places
 @both_modes
 def test_error_that_a_django_middleware_raises_is_django_s_to_answer(mode: Mode, place: Place) -> None:
-    reply = django_site(mode, place, "tests.test_auth.raise_error").send("POST", CREATE, BODY)
+    reply = django_site(mode, place, "tests.stacks.test_surroundings.raise_error").send("POST", CREATE, BODY)
     assert (reply.status, reply.header("content-type")) == (500, "text/html; charset=utf-8")
 
 

@@ -17,7 +17,7 @@ from openai.types.responses import Response
 
 from tests.support.servers import server_process
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 URL = r"^(http://127\.0\.0\.1:\d+/v1)$"
 QUESTION: list[Any] = [{"role": "user", "content": "What is openai-middleware, and is it a proxy?"}]
 BREAK = "The index was closed while it was read."

@@ -18,7 +18,7 @@ from openai_middleware.options import Options
 from tests.support.drivers import App, mappings
 
 PACKAGE = Path(openai_middleware.__file__).parent
-DOCUMENTATION = Path(__file__).parent.parent / "docs" / "configuration.md"
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
 def middleware(**arguments: Any) -> OpenAIMiddleware:

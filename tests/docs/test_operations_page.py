@@ -10,7 +10,7 @@ import pytest
 
 from openai_middleware.contract import Operation, shipped
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 PROGRAM = DOCS / "examples" / "contract_tables.py"
 PAGE = (DOCS / "operations.md").read_text("utf-8")
 OPERATIONS = [operation for group in shipped().groups for operation in shipped().operations(group)]

@@ -16,7 +16,7 @@ import pytest
 
 from openai_middleware.contract import Contract, shipped
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 OLDEST, NEWEST_2, PINNED = "1.109.1", "2.54.0", shipped().version
 OPEN_RESPONSES = f"Open Responses {shipped().open_responses}"
 

@@ -15,7 +15,7 @@ from tests.support.behaviours import Backend, documents, dump, event, streaming
 from tests.support.drivers import mappings
 from tests.support.samples import COMPLETION, NULLABLE_OF_RESPONSE, RESPONSE
 from tests.support.server_sent_events import parse
-from tests.support.stacks import EVENTS, JSON, STACKS, Answer, Reply, Stack, StackedApp
+from tests.support.stacks import EVENTS, JSON, Answer, Reply, Stack, StackedApp
 
 TEXT = [("Content-Type", "text/plain")]
 CHAT = b'{"model": "m", "messages": []}'
@@ -23,11 +23,6 @@ URL_INFO = {"mlrun_request_path": "/run", "mlrun_request_method": "POST"}
 PLAIN = Answer(b"text", headers=TEXT)
 DONE = b"data: [DONE]\n\n"
 BOOM = ZeroDivisionError("a secret of the app")
-
-
-@pytest.fixture(params=STACKS, ids=lambda stack: stack.name)
-def stack(request: pytest.FixtureRequest) -> Stack:
-    return request.param
 
 
 def endpoint(
