@@ -6,7 +6,7 @@ python docs/examples/custom_adapter.py
 import json
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -16,13 +16,22 @@ from urllib.parse import unquote_to_bytes
 import openai
 
 # --8<-- [start:adapter]
-from openai_middleware import OpenAICall, OpenAIEndpoint
-from openai_middleware.drivers.chunks import map_answer
-from openai_middleware.errors import NotFoundError, OpenAIError
-from openai_middleware.exchange import Exchange
-from openai_middleware.frontend import Frontend
-from openai_middleware.headers import Header
-from openai_middleware.options import Options
+from openai_middleware.drivers import (
+    AppRequest,
+    BodyReader,
+    Exchange,
+    Frontend,
+    Header,
+    OpenAICall,
+    OpenAIEndpoint,
+    OpenAIError,
+    Options,
+    Response,
+    as_bytes,
+    iterate,
+    map_answer,
+)
+from openai_middleware.errors import NotFoundError
 
 
 @dataclass(frozen=True)
@@ -30,8 +39,9 @@ class Request:
     """What the framework hands to an app."""
 
     method: str
+    path: str  # decoded
     target: bytes  # as it stands in the request line
-    headers: list[Header]
+    headers: Sequence[Header]
     stream: BinaryIO  # ends with the body
     call: OpenAICall | None = None
 
@@ -40,7 +50,7 @@ class Answer(NamedTuple):
     """What an app returns."""
 
     status: int
-    headers: list[Header]
+    headers: Sequence[Header]
     chunks: Iterable[bytes]
 
 
@@ -59,35 +69,43 @@ class OpenAIAdapter:
 
     def __call__(self, request: Request) -> Answer:
         raw_path, _, query = request.target.partition(b"?")
-        path = unquote_to_bytes(raw_path).decode(errors="replace")
         try:
-            exchange = self._frontend.open(request.method, path, query, request.headers, raw_path=raw_path)
-            if exchange is None:
-                return self._app(request)
-            answer = self._app(with_call(exchange, request))
-            mapped = map_answer(exchange, answer.status, answer.headers, answer.chunks)
+            exchange = self._frontend.open(request.method, request.path, query, request.headers, raw_path=raw_path)
+            return self._app(request) if exchange is None else self._served(exchange, request)
         except OpenAIError as error:
             status, headers, body = error.response()
             return Answer(status, headers, [body])
+
+    def _served(self, exchange: Exchange, request: Request) -> Answer:
+        received = exchange.receive(read(exchange.body_reader, request.stream))
+        if exchange.handler is not None:  # a function of the option `handlers` answers instead of the app
+            answer = answer_of(exchange.handler.run(received.call))
+        else:
+            answer = self._app(request_for_app(request, received))
+        mapped = map_answer(exchange, answer.status, answer.headers, answer.chunks)
         if mapped is None:
             return answer
-        return Answer(answer.status, answer.headers if mapped.headers is None else list(mapped.headers), mapped.chunks)
+        return Answer(answer.status, answer.headers if mapped.headers is None else mapped.headers, mapped.chunks)
 
 
-def with_call(exchange: Exchange, request: Request) -> Request:
-    """The request as the app is to see it."""
-    body = read_body(exchange, request.stream) if exchange.reads_body else None
-    stream = request.stream if body is None else BytesIO(body)
-    return replace(request, headers=exchange.request_headers, stream=stream, call=exchange.receive(body))
-
-
-def read_body(exchange: Exchange, stream: BinaryIO) -> bytes:
-    body = bytearray()
+def read(reader: BodyReader | None, stream: BinaryIO) -> bytes | None:
+    if reader is None:
+        return None
     while chunk := stream.read(65536):
-        body += chunk
-        exchange.check_size(len(body))
-    exchange.check_end(len(body))
-    return bytes(body)
+        reader.feed(chunk)
+    return reader.end()
+
+
+def request_for_app(request: Request, received: AppRequest) -> Request:
+    stream = request.stream if received.body is None else BytesIO(received.body)
+    seen = replace(request, method=received.method, path=received.path, headers=received.headers)
+    return replace(seen, stream=stream, call=received.call)
+
+
+def answer_of(result: object) -> Answer:
+    response = Response.of(result)
+    chunks = [response.content or b""] if response.events is None else iterate(response.events)
+    return Answer(response.status_code, as_bytes(response.headers), chunks)
 
 
 # --8<-- [end:adapter]
@@ -119,7 +137,7 @@ def chunks(about: dict[str, Any], text: str) -> Iterator[bytes]:
         yield b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
-application = OpenAIAdapter(app, prefix="/v1")
+application = OpenAIAdapter(app, prefix="/v1", handlers={"models.list": lambda: {"object": "list", "data": []}})
 # --8<-- [end:app]
 
 
@@ -142,7 +160,9 @@ class Handler(BaseHTTPRequestHandler):
     def serve(self) -> None:
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
         body: Any = Body(self.rfile, int(self.headers.get("content-length", 0)))
-        answer = application(Request(self.command, self.path.encode("latin-1"), headers, body))
+        target = self.path.encode("latin-1")
+        path = unquote_to_bytes(target.partition(b"?")[0]).decode(errors="replace")
+        answer = application(Request(self.command, path, target, headers, body))
         self.send_response(answer.status)
         for name, value in answer.headers:
             self.send_header(name.decode("latin-1"), value.decode("latin-1"))
@@ -178,6 +198,7 @@ def use(url: str) -> None:
         print(completion.choices[0].message.content, completion.model_extra)
         for chunk in client.chat.completions.create(**question, stream=True):
             print(chunk.choices[0].delta.content, chunk.model_extra)
+        print(client.models.list().data)
         try:
             client.chat.completions.retrieve("chatcmpl-1")
         except openai.NotFoundError as error:

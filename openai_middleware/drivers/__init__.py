@@ -1,20 +1,26 @@
 """The drivers, and all that an adapter for a framework needs, in one import.
 
-ASGIDriver, WSGIDriver     an app served through a `Frontend`; the middlewares are made of them
-Frontend, Options          the options, compiled; `Frontend.open` opens the `Exchange` of a request
+OpenAIMiddleware, OpenAIWSGIMiddleware      an app wrapped, with the options as arguments
+ASGIDriver, WSGIDriver     the same for a `Frontend` that was built before, or that several apps share
+Frontend, Options, OpenAIEndpoint           the options, compiled; `Frontend.open` opens the `Exchange` of a request
+OpenAIError                what an app raises; `Response.of_error` and `error.response()` make its envelope
 CALL_KEY, call_in          where a call travels, and how it is found there
 Handler, Response          a view made of a function, and what the function's result amounts to
 reporting                  a bug in a function becomes a line in the log, and an error that tells nothing of it
 map_answer, amap_answer    an answer whose body is iterated, for frameworks that hand over response objects
 iterate, aiterate          an async iterator in sync code, and the reverse
+BodyReader, AppRequest, Answer              a request body coming in, the app's request, the app's answer going out
 request_headers, keys_left_out, raw_path    a WSGI environ, read and cleaned
 as_text, as_bytes          headers as text and as bytes
 """
 
-from openai_middleware.drivers.asgi import ASGIDriver
+from openai_middleware.answer.answer import Answer
+from openai_middleware.contract import OpenAIEndpoint
+from openai_middleware.drivers.asgi import ASGIDriver, OpenAIMiddleware
 from openai_middleware.drivers.chunks import AsyncMappedAnswer, MappedAnswer, amap_answer, map_answer
 from openai_middleware.drivers.environ import keys_left_out, raw_path, request_headers
-from openai_middleware.drivers.wsgi import WSGIDriver
+from openai_middleware.drivers.wsgi import OpenAIWSGIMiddleware, WSGIDriver
+from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
 from openai_middleware.handlers.handler import Handler, reporting
@@ -23,14 +29,17 @@ from openai_middleware.headers import Header, as_bytes, as_text
 from openai_middleware.interfaces import ASGIApp, Environ, Message, Receive, Scope, Send, StartResponse, WSGIApp
 from openai_middleware.iteration import aclose, aiterate, close, iterate
 from openai_middleware.options import Options
+from openai_middleware.request.body import BodyReader
 from openai_middleware.request.call import CALL_KEY, AppRequest, OpenAICall, call_in
 
 __all__ = [
     "CALL_KEY",
     "ASGIApp",
     "ASGIDriver",
+    "Answer",
     "AppRequest",
     "AsyncMappedAnswer",
+    "BodyReader",
     "Environ",
     "Exchange",
     "Frontend",
@@ -39,6 +48,10 @@ __all__ = [
     "MappedAnswer",
     "Message",
     "OpenAICall",
+    "OpenAIEndpoint",
+    "OpenAIError",
+    "OpenAIMiddleware",
+    "OpenAIWSGIMiddleware",
     "Options",
     "Receive",
     "Response",

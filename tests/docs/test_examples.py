@@ -48,6 +48,17 @@ def test_example_ends_well(name: str, tmp_path: Path) -> None:
     assert run(EXAMPLES / name, tmp_path).returncode == 0
 
 
+def test_adapter_written_from_the_page_alone_is_short_and_serves_the_sdk(tmp_path: Path) -> None:
+    example = EXAMPLES / "falcon_adapter.py"
+
+    assert run(example, tmp_path).stdout.splitlines() == [
+        "IS ANYBODY THERE",
+        "['IS', 'ANYBODY', 'THERE']",
+        "model Error code: 404 - There is no model 'soft'.",
+    ]
+    assert len(example.read_text("utf-8").splitlines()) < 60
+
+
 # The demo
 
 
