@@ -150,9 +150,21 @@ async def test_a_config_takes_the_operations_of_a_contract(as_contract: Any, new
 
 @pytest.mark.parametrize("as_contract", [Contract.load, Path], ids=["Contract", "Path"])
 def test_another_mistake_makes_no_operation_of_the_file_unknown(as_contract: Any, newer: Path) -> None:
-    config = {"endpoints": {"POST:/d": {"path": "/d", "http_method": "POST", "operation": "dreams.create"}}}
+    endpoint = {"path": "/d", "http_method": "POST", "operation": "dreams.create"}
+    config = {"endpoints": {"POST:/d": endpoint, "POST:/e": {"path": "/e", "http_method": "SEND"}}}
 
     with pytest.raises(ConfigurationError) as caught:
-        OpenAIMiddleware(App(), config=config, contract=as_contract(newer), unmatched="drop")  # type: ignore[arg-type]
+        OpenAIMiddleware(App(), config=config, contract=as_contract(newer))
 
-    assert [mistake.where for mistake in caught.value.mistakes] == ["unmatched"]
+    assert [mistake.where for mistake in caught.value.mistakes] == ["endpoints.POST:/e.http_method"]
+
+
+def test_operation_that_the_file_lacks_is_told_beside_another_mistake(newer: Path) -> None:
+    endpoint = {"path": "/d", "http_method": "POST", "operation": "dreams.forget"}
+    config = {"endpoints": {"POST:/d": endpoint, "POST:/e": {"path": "/e", "http_method": "SEND"}}}
+
+    with pytest.raises(ConfigurationError) as caught:
+        OpenAIMiddleware(App(), config=config, contract=newer)
+
+    assert "operation_unknown" in [mistake.code for mistake in caught.value.mistakes]
+    assert len(caught.value.mistakes) == 2
