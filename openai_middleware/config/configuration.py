@@ -44,18 +44,18 @@ def configuration(cls: Class) -> Class:
     """Make a class of a configuration's fields, each written once; its constructor raises ConfigurationError."""
     made: Any = dataclass(config=ConfigDict(extra="forbid"))(cls)
     construct: Callable[..., None] = made.__init__
-
     names = list(signature(made).parameters)
 
     @wraps(construct)
     def construct_checked(self: object, /, *args: Any, **fields: Any) -> None:
+        if len(args) > len(names):
+            raise TypeError(f"{cls.__name__} takes {len(names)} arguments, and got {len(args)}.")
         with reported_mistakes():
             # By their names, which is how mistakes in them are told.
-            named = dict(zip(names, args, strict=False))
-            construct(self, *plain(args[len(names) :]), **plain(named), **plain(fields))
+            construct(self, **plain(dict(zip(names, args, strict=False))), **plain(fields))
 
     made.__init__ = construct_checked
-    return cls if made is cls else made  # type: ignore[no-any-return]
+    return made  # type: ignore[no-any-return]
 
 
 def plain(struct: Any) -> Any:

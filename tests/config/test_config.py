@@ -127,6 +127,11 @@ def test_arguments_are_taken_by_position_and_by_keyword() -> None:
     assert by_position == by_keyword == APIHandlerConfig(True, {"GET:/x": endpoint}, True)
 
 
+def test_more_arguments_than_there_are_fields_are_a_type_error() -> None:
+    with pytest.raises(TypeError, match="takes 3 arguments, and got 4"):
+        APIHandlerConfig(True, {}, True, "more")  # type: ignore[call-arg]
+
+
 def test_defaults_are_those_of_mlrun() -> None:
     config = APIHandlerConfig()
 
