@@ -8,6 +8,7 @@ from openai_middleware.handlers.asgi_app import HandlerApp
 from openai_middleware.handlers.dispatcher import Dispatcher
 from openai_middleware.handlers.response import Response
 from openai_middleware.handlers.wsgi_app import WSGIHandlerApp
+from openai_middleware.replies.reply import Reply, ToolCall, Usage
 from openai_middleware.request.call import OpenAICall
 
 __all__ = [
@@ -21,7 +22,10 @@ __all__ = [
     "OpenAIEndpoint",
     "OpenAIMiddleware",
     "OpenAIWSGIMiddleware",
+    "Reply",
     "Response",
+    "ToolCall",
+    "Usage",
     "WSGIHandlerApp",
 ]
 

@@ -10,7 +10,7 @@ from openai_middleware.headers import Header, media_type
 from openai_middleware.request.body import BodyReader, declared_length, decode_body
 from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, AppRequest, OpenAICall, merge_params
 from openai_middleware.request.query import parse_query
-from openai_middleware.route import CallHandler, Route
+from openai_middleware.route import HandlerSource, Route
 
 # Bodies that the app reads itself: they may be large, and parsing them is its business.
 _STREAMED_BODIES: Final = ("multipart/", "application/octet-stream")
@@ -50,6 +50,7 @@ class Exchange:
     __slots__ = (
         "_app_path",
         "_asks_for_stream",
+        "_call",
         "_headers",
         "_include_url_info",
         "_method",
@@ -82,8 +83,9 @@ class Exchange:
         self._query = query
         self._include_url_info = include_url_info
         self._asks_for_stream = False
+        self._call: OpenAICall | None = None
         self._headers: list[Header] = []
-        self.handler: CallHandler | None = route.handler
+        self.handler: HandlerSource | None = route.handler
         kind = ""
         content_length = None
         left_out = _OF_ENCODING if route.response_mapping is None else _OF_PARTS
@@ -118,7 +120,7 @@ class Exchange:
         if self._include_url_info:
             kwargs[REQUEST_PATH] = self._path
             kwargs[REQUEST_METHOD] = self._method
-        call = OpenAICall(
+        call = self._call = OpenAICall(
             operation=route.operation,
             method=self._method,
             path=self._path,
@@ -159,14 +161,31 @@ class Exchange:
                 encoding = media_type(value)
         if encoding not in ("", "identity"):
             return None
+        if self._call is not None and self._call.delivery.is_final:
+            return None
+        route = self._route
         if kind == "text/event-stream":
+            stream = EventStream(route.event_mapping, headers)
+            if route.reply_form is not None and not self._asks_for_stream:
+                return route.reply_form.collected(stream, route.response_mapping, headers)
             self._expect(is_stream=True)
-            return EventStream(self._route.event_mapping, headers)
+            return stream
         if kind == "application/json" or kind.endswith("+json"):
-            self._expect(is_stream=False)
-            if self._route.response_mapping is not None:
-                return JSONAnswer(self._route.name, self._route.response_mapping, headers)
+            if route.reply_form is None:
+                self._expect(is_stream=False)
+            if route.response_mapping is None:
+                return None
+            if route.reply_form is not None:
+                return route.reply_form.json(
+                    self._kwargs(), route.response_mapping, headers, is_stream=self._asks_for_stream
+                )
+            return JSONAnswer(route.name, route.response_mapping, headers)
+        if kind == "text/plain" and route.reply_form is not None:
+            return route.reply_form.text(self._kwargs(), headers, is_stream=self._asks_for_stream)
         return None
+
+    def _kwargs(self) -> dict[str, Any]:
+        return {} if self._call is None else self._call.kwargs
 
     def _expect(self, *, is_stream: bool) -> None:
         """Say in the log that the answer is not what the client waits for."""

@@ -66,6 +66,15 @@ def media_type(value: bytes) -> str:
     return value.partition(b";")[0].strip().lower().decode("latin-1")
 
 
+def charset(value: bytes) -> str:
+    """The charset that a content type names; UTF-8 where it names none."""
+    for parameter in value.split(b";")[1:]:
+        name, _, text = parameter.partition(b"=")
+        if name.strip().lower() == b"charset":
+            return text.strip().strip(b'"').decode("latin-1").lower()
+    return "utf-8"
+
+
 def describing(headers: Sequence[Header], body: bytes) -> list[Header]:
     """The headers of an answer that had other bytes than `body`: a right Content-Length, nothing of the old bytes."""
     length = b"%d" % len(body)

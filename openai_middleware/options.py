@@ -95,9 +95,8 @@ def checked_config(
     with mistakes:
         handlers = Dispatcher.of(options.get("handlers"), contract)
         served = {endpoint.operation for endpoint in config.endpoints.values()}
-        for operation in handlers.operations:
-            if operation not in served and not mistakes:
-                hint = "Register its group in `endpoints`, or remove the function."
-                mistakes.add("handler_unreachable", "No endpoint is this operation.", operation, hint, "handlers")
+        for operation in () if mistakes else handlers.unreachable(served):
+            hint = "Register its group in `endpoints`, or remove the function."
+            mistakes.add("handler_unreachable", "No endpoint is this operation.", operation, hint, "handlers")
     mistakes.report()
     return config, contract

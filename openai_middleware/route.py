@@ -8,13 +8,14 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from openai_middleware.answer.event_mapping import ContractEvents, EventMapping, PassingEvents, RuleEvents
 from openai_middleware.answer.response_mapping import AbsentOptional, ExtraFields, ResponseMapping
 from openai_middleware.config import APIHandlerAction, BodyMappings, EndpointConfig
 from openai_middleware.contract import Contract, Operation
 from openai_middleware.mapping.rule import BodyMapping, merged
+from openai_middleware.replies.answers import REPLY_FORMS, ReplyForm
 from openai_middleware.request.body import RequestMapping
 from openai_middleware.request.call import OpenAICall
 
@@ -25,13 +26,37 @@ _BOOLEANS: Final = frozenset(("has_more",))
 
 
 class CallHandler(Protocol):
-    """A function that handles a call, however it does it."""
+    """A function that handles calls, however it does it.
 
-    def run(self, call: OpenAICall) -> object:
-        """Handle a call in sync code."""
+    Attributes:
+        name: What messages call the function.
+        takes_choices: Whether requests for several choices are its business.
+    """
 
-    async def arun(self, call: OpenAICall, *, pool: ThreadPoolExecutor | None = None) -> object:
+    name: str
+    takes_choices: bool
+
+    def run(self, call: OpenAICall, *first: Any) -> Any:
+        """Handle a call in sync code.
+
+        Args:
+            call: The call.
+            first: What the function's first positional parameter gets instead of the body.
+        """
+
+    async def arun(self, call: OpenAICall, *first: Any, pool: ThreadPoolExecutor | None = None) -> Any:
         """Handle a call on an event loop; sync code runs in a thread of the pool."""
+
+
+class HandlerSource(Protocol):
+    """What finds the function that handles a call."""
+
+    def handler_for(self, call: OpenAICall) -> CallHandler:
+        """The function for a call.
+
+        Raises:
+            NotFoundError: There is none.
+        """
 
 
 class Once:
@@ -62,6 +87,7 @@ class Route:
         query_types: The types of query parameters that are not strings.
         takes_multipart: Whether multipart is the operation's own request format.
         may_stream: Whether the client decides by `stream` between JSON and events.
+        reply_form: What plain answers of the app become, where the operation takes any.
         handler: What answers instead of the app, or None.
         once: What has been said in the log, of this route and of those compiled with it.
     """
@@ -74,7 +100,8 @@ class Route:
     query_types: Mapping[str, str]
     takes_multipart: bool
     may_stream: bool
-    handler: CallHandler | None = None
+    reply_form: ReplyForm | None = None
+    handler: HandlerSource | None = None
     once: Once = field(default_factory=Once)
 
 
@@ -135,6 +162,7 @@ class RouteCompiler:
             and operation.stream is not None
             and not is_multipart
             and ("stream" in operation.body or "stream" in operation.query),
+            reply_form=REPLY_FORMS.get(operation.name) if operation is not None else None,
             once=self._once,
         )
         for feature in self._features:

@@ -18,6 +18,7 @@ FLOORS = [
     {"interfaces", "mapping", "contract"},
     {"request"},
     {"answer", "config"},
+    {"replies"},
     {"route"},
     {"exchange", "handlers"},
     {"options"},

@@ -19,11 +19,12 @@ from openai_middleware.adapters.django.responses import (
 from openai_middleware.drivers import (
     AppRequest,
     Exchange,
-    Response,
+    arespond,
     keys_left_out,
     raw_path,
     reporting,
     request_headers,
+    respond,
 )
 from openai_middleware.errors import OpenAIError, RequestTooLargeError
 
@@ -62,7 +63,7 @@ class OpenAIMiddleware:
             app_request = _receive(exchange, request)
             if exchange.handler is not None:
                 with reporting(app_request.call):
-                    response = http_response(request, Response.of(exchange.handler.run(app_request.call)))
+                    response = http_response(request, respond(exchange.handler, app_request.call))
                     return _mapped(exchange, request, response)
             with _seen_by_the_app(request, app_request):
                 response = self._get_response(request)
@@ -78,7 +79,7 @@ class OpenAIMiddleware:
             app_request = _receive(exchange, request)
             if exchange.handler is not None:
                 with reporting(app_request.call):
-                    response = http_response(request, Response.of(await exchange.handler.arun(app_request.call)))
+                    response = http_response(request, await arespond(exchange.handler, app_request.call))
                     return await _amapped(exchange, request, response)
             with _seen_by_the_app(request, app_request):
                 response = await self._get_response(request)

@@ -5,7 +5,8 @@ ASGIDriver, WSGIDriver     the same for a `Frontend` that was built before, or t
 Frontend, Options, OpenAIEndpoint           the options, compiled; `Frontend.open` opens the `Exchange` of a request
 OpenAIError                what an app raises; `Response.of_error` and `error.response()` make its envelope
 CALL_KEY, call_in          where a call travels, and how it is found there
-Handler, Response          a view made of a function, and what the function's result amounts to
+Handler, Response          a view made of a function, and an answer as it leaves
+respond, arespond          a function called for a call, and what its result amounts to as a `Response`
 reporting                  a bug in a function becomes a line in the log, and an error that tells nothing of it
 map_answer, amap_answer    an answer whose body is iterated, for frameworks that hand over response objects
 iterate, aiterate          an async iterator in sync code, and the reverse
@@ -24,6 +25,7 @@ from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
 from openai_middleware.handlers.handler import Handler, reporting
+from openai_middleware.handlers.replying import arespond, respond
 from openai_middleware.handlers.response import Response
 from openai_middleware.headers import Header, as_bytes, as_text
 from openai_middleware.interfaces import ASGIApp, Environ, Message, Receive, Scope, Send, StartResponse, WSGIApp
@@ -63,6 +65,7 @@ __all__ = [
     "aclose",
     "aiterate",
     "amap_answer",
+    "arespond",
     "as_bytes",
     "as_text",
     "call_in",
@@ -73,4 +76,5 @@ __all__ = [
     "raw_path",
     "reporting",
     "request_headers",
+    "respond",
 ]

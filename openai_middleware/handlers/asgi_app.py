@@ -5,14 +5,15 @@ from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from openai_middleware.errors import OpenAIError
 from openai_middleware.handlers.dispatcher import Dispatcher, as_handler
-from openai_middleware.handlers.handler import HandlerFunction, reporting, unknown_url
-from openai_middleware.handlers.response import Response
+from openai_middleware.handlers.handler import HandlerFunction, reported, reporting, unknown_url
+from openai_middleware.handlers.replying import arespond
 from openai_middleware.headers import as_bytes
 from openai_middleware.interfaces import Receive, Scope, Send, send_error
 from openai_middleware.iteration import aclose, aiterate
 from openai_middleware.request.call import CALL_KEY, OpenAICall
-from openai_middleware.route import CallHandler
+from openai_middleware.route import HandlerSource
 
 
 class HandlerApp:
@@ -26,12 +27,19 @@ class HandlerApp:
     Args:
         handler: The function, or a `Dispatcher` with one for each operation.
         threads: How many sync functions may run at once. Without it, all apps of the process share 64 threads.
+        keep_alive: After how many seconds of silence in a running stream a comment is sent, which clients skip, so
+            that nobody on the way takes the connection for dead. None: never.
 
     Raises:
-        ValueError: `threads` is less than one.
+        ValueError: `threads` is less than one, or `keep_alive` is not above zero.
     """
 
-    def __init__(self, handler: HandlerFunction | Dispatcher, *, threads: int | None = None) -> None:
+    def __init__(
+        self, handler: HandlerFunction | Dispatcher, *, threads: int | None = None, keep_alive: float | None = None
+    ) -> None:
+        if keep_alive is not None and not keep_alive > 0:
+            raise ValueError(f"keep_alive is a number of seconds above zero, not {keep_alive!r}.")
+        self._keep_alive = keep_alive
         self._handler = as_handler(handler)
         self._pool = None if threads is None else ThreadPoolExecutor(threads, "openai-handler")
 
@@ -47,11 +55,16 @@ class HandlerApp:
         if not isinstance(call, OpenAICall):
             await send_error(unknown_url(scope["method"], scope["path"]), send)
             return
-        await answer_call(self._handler, call, receive, send, self._pool)
+        await answer_call(self._handler, call, receive, send, self._pool, self._keep_alive)
 
 
 async def answer_call(
-    handler: CallHandler, call: OpenAICall, receive: Receive, send: Send, pool: ThreadPoolExecutor | None = None
+    source: HandlerSource,
+    call: OpenAICall,
+    receive: Receive,
+    send: Send,
+    pool: ThreadPoolExecutor | None = None,
+    keep_alive: float | None = None,
 ) -> None:
     """Answer a call with what a handler returns. Sync code runs in a thread of the pool, or of the shared one.
 
@@ -59,25 +72,52 @@ async def answer_call(
         OpenAIError: The handler raised it, or failed: then it is a 500 that says so, and the log has the rest.
     """
     with reporting(call):
-        response = Response.of(await handler.arun(call, pool=pool))
+        response = await arespond(source, call, pool=pool)
         headers = as_bytes(response.headers)
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     if response.events is None:
         await send({"type": "http.response.body", "body": response.content})
     else:
-        await _while_connected(_stream(aiterate(response.events, pool), send, call), receive)
+        events = aiterate(response.events, pool)
+        if keep_alive is not None:
+            events = _kept_alive(events, keep_alive)
+        await _while_connected(_stream(events, send, call), receive)
 
 
 async def _stream(events: AsyncIterator[bytes], send: Send, call: OpenAICall) -> None:
     try:
         while True:
-            with reporting(call):
+            try:
                 event = await anext(events, None)
+            except OpenAIError:
+                raise
+            except Exception as error:
+                raise reported(error, call) from error
             if event is None:
                 break
             await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     finally:
+        await aclose(events)
+
+
+async def _kept_alive(events: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+    """The events, with a comment after so many silent seconds. None comes before the first event."""
+    following: asyncio.Future[bytes | None] | None = None
+    try:
+        yield await anext(events)
+        while True:
+            following = asyncio.ensure_future(anext(events, None))
+            while not (await asyncio.wait({following}, timeout=seconds))[0]:
+                yield b": keep-alive\n\n"
+            event = following.result()
+            if event is None:
+                return
+            yield event
+    finally:
+        if following is not None and not following.done():
+            following.cancel()
+            await asyncio.wait({following})
         await aclose(events)
 
 

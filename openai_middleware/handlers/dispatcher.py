@@ -1,16 +1,18 @@
 """One function for each operation."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Self, TypeVar, overload
 
 from openai_middleware.config.contract_option import contract_of, operation_mistakes
 from openai_middleware.contract import Contract
 from openai_middleware.errors import NotFoundError
 from openai_middleware.handlers.handler import Handler, HandlerFunction
+from openai_middleware.handlers.reply_handler import ModelHandler, ModelRetrieveHandler, ReplyHandler
 from openai_middleware.mistakes import ConfigurationError, ConfigurationMistake, Mistakes, report_mistakes
+from openai_middleware.replies.forms import RENDERINGS
 from openai_middleware.request.call import OpenAICall
+from openai_middleware.route import CallHandler, HandlerSource
 
 HandlerType = TypeVar("HandlerType", bound=HandlerFunction)
 
@@ -33,6 +35,9 @@ class Dispatcher:
     def __init__(self, contract: str | os.PathLike[str] | Contract | None = None) -> None:
         self._contract = contract_of(contract)
         self._handlers: dict[str, Handler] = {}
+        # By operation, and by model; None stands for all that are not named.
+        self._replies: dict[str | None, dict[str | None, ReplyHandler]] = {}
+        self._sources: dict[str | None, HandlerSource | None] = {}
 
     @classmethod
     def of(cls, functions: object, contract: Contract) -> Self:
@@ -64,10 +69,16 @@ class Dispatcher:
         mistakes.report()
         return made
 
-    @property
-    def operations(self) -> Iterable[str]:
-        """The operations that have a function."""
-        return self._handlers.keys()
+    def unreachable(self, served: Collection[str | None]) -> Iterator[str]:
+        """The operations that functions were registered for although they are not served.
+
+        Args:
+            served: The operations that are.
+        """
+        yield from (operation for operation in self._handlers if operation not in served)
+        yield from (operation for operation in self._replies if operation is not None and operation not in served)
+        if None in self._replies and not any(operation in served for operation in RENDERINGS):
+            yield from RENDERINGS
 
     def __call__(self, operation: str) -> Callable[[HandlerType], HandlerType]:
         """A decorator that registers a function for an operation; a later registration replaces an earlier one.
@@ -79,40 +90,88 @@ class Dispatcher:
 
         def register(function: HandlerType) -> HandlerType:
             self._handlers[operation] = Handler(function)
+            self._sources.clear()
             return function
 
         return register
 
-    def handler_of(self, operation: str | None) -> Handler | None:
-        """The handler of an operation, or None."""
-        return self._handlers.get(operation or "")
+    @overload
+    def reply(self, function: HandlerType, /) -> HandlerType: ...
 
-    def run(self, call: OpenAICall) -> Any:
-        """Call the function of the call's operation from sync code, and return its result.
+    @overload
+    def reply(self, *operations: str, model: str | None = None) -> Callable[[HandlerType], HandlerType]: ...
 
-        Raises:
-            NotFoundError: None was registered.
-        """
-        return self._handler_for(call).run(call)
+    def reply(self, *operations: Any, model: str | None = None) -> Any:
+        """A decorator that registers a function for all operations that take replies, or for those named here.
 
-    async def arun(self, call: OpenAICall, *, pool: ThreadPoolExecutor | None = None) -> Any:
-        """Call the function of the call's operation from async code, and return its result.
+        The function is called as `function(messages, **kwargs)`, both in the form of chat completions, whichever API
+        was used. What it returns or yields is a whole answer of each: a str, a `Reply`, an iterator of them (a
+        `ToolCall` or a `Usage` may stand there too), or a chat completion or chunks of another OpenAI client.
+
+        A function that is registered for one operation alone, as `@dispatch("responses.create")`, answers instead.
 
         Args:
-            call: The call.
-            pool: Where a sync function runs; None is the pool that all handlers share.
+            operations: The operations; or the function itself, where this stands without brackets.
+            model: The model that the function is: then others may be registered, each under its own name, and
+                `models.list` lists them.
 
         Raises:
-            NotFoundError: None was registered.
+            ConfigurationError: An operation takes no replies.
         """
-        return await self._handler_for(call).arun(call, pool=pool)
+        if len(operations) == 1 and callable(operations[0]):
+            return self._register_reply(operations[0], (None,), model)
+        mistakes = Mistakes()
+        for operation in operations:
+            if operation not in RENDERINGS:
+                hint = f"These do: {', '.join(RENDERINGS)}."
+                mistakes.add("reply_operation", "This operation takes no replies.", operation, hint, "reply")
+        mistakes.report()
+        return lambda function: self._register_reply(function, operations or (None,), model)
 
-    def _handler_for(self, call: OpenAICall) -> Handler:
-        handler = self.handler_of(call.operation)
-        if handler is None:
+    def _register_reply(
+        self, function: HandlerType, operations: Iterable[str | None], model: str | None
+    ) -> HandlerType:
+        handler = ReplyHandler(function)
+        for operation in operations:
+            self._replies.setdefault(operation, {})[model] = handler
+        self._sources.clear()
+        return function
+
+    def handler_of(self, operation: str | None) -> HandlerSource | None:
+        """What handles an operation, or None."""
+        if operation not in self._sources:
+            self._sources[operation] = self._source(operation)
+        return self._sources[operation]
+
+    def _source(self, operation: str | None) -> HandlerSource | None:
+        if operation in self._handlers:
+            return self._handlers[operation]
+        if operation in RENDERINGS:
+            replies = self._replies.get(None, {}) | self._replies.get(operation, {})
+            default = replies.pop(None, None)
+            named = {model: reply for model, reply in replies.items() if model is not None}
+            return ModelHandler(named, default) if named else default
+        models = self._handlers.get("models.list") or (Handler(self._models) if self._models() else None)
+        if operation == "models.retrieve" and models is not None:
+            return ModelRetrieveHandler(models)
+        return models if operation == "models.list" else None
+
+    def _models(self) -> list[str]:
+        """The models under whose names functions reply, in the order of their registration."""
+        models = (model for replies in self._replies.values() for model in replies)
+        return list(dict.fromkeys(model for model in models if model is not None))
+
+    def handler_for(self, call: OpenAICall) -> CallHandler:
+        """The function for a call.
+
+        Raises:
+            NotFoundError: None was registered for its operation, or none for its model.
+        """
+        source = self.handler_of(call.operation)
+        if source is None:
             message = f"This server does not support {call.operation or f'{call.method} {call.path}'}."
             raise NotFoundError(message, code="unsupported_operation")
-        return handler
+        return source.handler_for(call)
 
 
 def as_handler(function: HandlerFunction | Dispatcher) -> Handler | Dispatcher:

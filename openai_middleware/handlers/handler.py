@@ -2,10 +2,10 @@
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 
@@ -23,12 +23,14 @@ class Handler:
     """A function, and what its signature says; computed once.
 
     Its first positional parameter gets the request body. Of the call's keyword arguments it gets those that it
-    declares, or all where it has `**kwargs`.
+    declares, or all where it has `**kwargs`. A parameter named `call` gets the `OpenAICall`.
 
     Args:
         function: The function.
 
     Attributes:
+        name: What messages call the function.
+        takes_choices: Whether requests for several choices are its business.
         is_async: Whether calling the function blocks nothing: it is a coroutine or an async generator function.
 
     Raises:
@@ -45,10 +47,14 @@ class Handler:
         named += [p for p in parameters[:1] if p.kind is p.KEYWORD_ONLY]
         first = positional[0] if positional else None
         self._function = function
+        self.name = getattr(function, "__qualname__", None) or type(function).__qualname__
+        self._first_is_call = first is not None and first.name == "call"
         self._takes_first = first is not None or any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self._first_name = first.name if first and first.kind is first.POSITIONAL_OR_KEYWORD else None
         self._names = {p.name for p in named}
-        self._required = [p.name for p in named if p.default is p.empty]
+        self.takes_choices = "n" in self._names
+        self._takes_call = "call" in self._names
+        self._required = [p.name for p in named if p.default is p.empty and p.name != "call"]
         # A bound method has filled its first parameter already: no keyword argument of that name can reach it.
         bound_to = getattr(function, "__func__", None)
         self._taken = set(list(inspect.signature(bound_to).parameters)[:1]) if bound_to else set()
@@ -58,50 +64,71 @@ class Handler:
         method = getattr(function, "__call__", function)  # noqa: B004 - an object with an async __call__ is one too
         self.is_async = any(iscoroutinefunction(f) or inspect.isasyncgenfunction(f) for f in (function, method))
 
-    def __call__(self, call: OpenAICall, *first: Any) -> Any:
+    def declares(self, name: str) -> bool:
+        """Whether the function has a parameter of this name that a keyword argument reaches."""
+        return name in self._names
+
+    def __call__(self, call: OpenAICall, *first: Any, kwargs: Mapping[str, Any] | None = None) -> Any:
         """Call the function, and return what it returns.
 
         Args:
             call: The call whose keyword arguments it gets.
             first: What its first positional parameter gets instead of the body.
+            kwargs: Other keyword arguments to choose from than those of the call.
 
         Raises:
             UnprocessableEntityError: The function requires an argument that the request does not have.
         """
-        missing = [name for name in self._required if name not in call.kwargs]
+        given = call.kwargs if kwargs is None else kwargs
+        missing = [name for name in self._required if name not in given]
         if missing:
             message = f"Missing required parameter: '{missing[0]}'."
             raise UnprocessableEntityError(message, param=missing[0], code="missing_required_parameter")
-        kwargs = {
+        arguments = {
             name: value
-            for name, value in call.kwargs.items()
+            for name, value in given.items()
             if (self._takes_all or name in self._names) and name not in self._taken
         }
+        if self._takes_call:
+            arguments["call"] = call
+        if self._first_is_call:
+            first = (call,)
         try:
-            return self._function(*((first or (call.body,)) if self._takes_first else ()), **kwargs)
+            return self._function(*((first or (call.body,)) if self._takes_first else ()), **arguments)
         except StopIteration as error:
             # No future can hold it (PEP 479 has the same for generators): whoever awaited it would wait for ever.
             raise RuntimeError("The handler raised StopIteration.") from error
 
-    def run(self, call: OpenAICall, *first: Any) -> Any:
+    def run(self, call: OpenAICall, *first: Any, kwargs: Mapping[str, Any] | None = None) -> Any:
         """Call the function from sync code, and return its result; a coroutine function runs on a loop of its own."""
-        result = self(call, *first)
+        result = self(call, *first, kwargs=kwargs)
         return async_to_sync(_awaited)(result) if inspect.isawaitable(result) else result
 
-    async def arun(self, call: OpenAICall, *first: Any, pool: ThreadPoolExecutor | None = None) -> Any:
+    async def arun(
+        self,
+        call: OpenAICall,
+        *first: Any,
+        kwargs: Mapping[str, Any] | None = None,
+        pool: ThreadPoolExecutor | None = None,
+    ) -> Any:
         """Call the function from async code, and return its result.
 
         Args:
-            call: The call whose keyword arguments it gets.
-            first: What its first positional parameter gets instead of the body.
+            call: See `__call__`.
+            first: See `__call__`.
+            kwargs: See `__call__`.
             pool: Where a sync function runs; None is the pool that all handlers share.
         """
         if self.is_async:
-            result = self(call, *first)
+            result = self(call, *first, kwargs=kwargs)
         else:
             in_thread = sync_to_async(self, thread_sensitive=False, executor=pool or shared_pool())
-            result = await in_thread(call, *first)
+            result = await in_thread(call, *first, kwargs=kwargs)
         return await result if inspect.isawaitable(result) else result
+
+    def handler_for(self, call: OpenAICall) -> Self:
+        """See `HandlerSource.handler_for`."""
+        return self
 
 
 async def _awaited(result: Awaitable[Any]) -> Any:
@@ -116,8 +143,14 @@ def reporting(call: OpenAICall) -> Iterator[None]:
     except OpenAIError:
         raise
     except Exception as error:
-        logger.exception("%s: the handler failed.", call.operation or f"{call.method} {printable(call.path)}")
-        raise InternalServerError("The server had an error while processing your request.") from error
+        raise reported(error, call) from error
+
+
+def reported(error: Exception, call: OpenAICall) -> InternalServerError:
+    """Say in the log that a handler failed, and return what the client learns of it."""
+    name = call.operation or f"{call.method} {printable(call.path)}"
+    logger.error("%s: the handler failed.", name, exc_info=error)
+    return InternalServerError("The server had an error while processing your request.")
 
 
 def unknown_url(method: str, path: str) -> NotFoundError:

@@ -8,7 +8,7 @@ import msgspec
 from pydantic import BaseModel
 
 from openai_middleware.errors import OpenAIError
-from openai_middleware.headers import as_text, lowered, malformed
+from openai_middleware.headers import AGAINST_BUFFERING, as_text, lowered, malformed
 from openai_middleware.iteration import aclose, close
 
 JSON = "application/json"
@@ -74,6 +74,16 @@ class Response:
         elif self.content is not None:
             fields["content-length"] = str(len(self.content))
         self.headers = list(fields.items())
+
+    @classmethod
+    def rendered(cls, body: bytes | Iterator[bytes] | AsyncIterator[bytes]) -> "Response":
+        """An answer that is right as it is: a JSON document, or the events of a stream."""
+        if isinstance(body, bytes):
+            return cls(body, content_type=JSON)
+        response = cls(b"", content_type=EVENT_STREAM, headers=dict(as_text(AGAINST_BUFFERING)))
+        response.content, response.events = None, body
+        response.headers = [header for header in response.headers if header[0] != "content-length"]
+        return response
 
     @classmethod
     def of(cls, result: Any) -> "Response":

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 
 from openai_middleware.handlers.dispatcher import Dispatcher, as_handler
 from openai_middleware.handlers.handler import HandlerFunction, reporting, unknown_url
-from openai_middleware.handlers.response import Response
+from openai_middleware.handlers.replying import respond
 from openai_middleware.interfaces import Environ, StartResponse, start_error, status_line
 from openai_middleware.iteration import iterate
 from openai_middleware.request.call import CALL_KEY, OpenAICall
-from openai_middleware.route import CallHandler
+from openai_middleware.route import HandlerSource
 
 
 class WSGIHandlerApp:
@@ -32,14 +32,14 @@ class WSGIHandlerApp:
         return answer_call(self._handler, call, start_response)
 
 
-def answer_call(handler: CallHandler, call: OpenAICall, start_response: StartResponse) -> Iterable[bytes]:
+def answer_call(source: HandlerSource, call: OpenAICall, start_response: StartResponse) -> Iterable[bytes]:
     """Answer a call with what a handler returns.
 
     Raises:
         OpenAIError: The handler raised it, or failed: then it is a 500 that says so, and the log has the rest.
     """
     with reporting(call):
-        response = Response.of(handler.run(call))
+        response = respond(source, call)
         start_response(status_line(response.status_code), list(response.headers))
     if response.events is None:
         return [response.content or b""]

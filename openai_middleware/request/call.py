@@ -15,6 +15,19 @@ REQUEST_PATH: Final = "mlrun_request_path"
 REQUEST_METHOD: Final = "mlrun_request_method"
 
 
+class Delivery:
+    """What whoever answers a call tells the middleware in front.
+
+    Attributes:
+        is_final: The answer is right as it is made: nothing of it is to be mapped.
+    """
+
+    __slots__ = ("is_final",)
+
+    def __init__(self) -> None:
+        self.is_final = False
+
+
 class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
     """One request of the OpenAI API, ready to be handled.
 
@@ -31,6 +44,7 @@ class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
         query_params: The query parameters alone.
         body_params: The mapped body fields alone.
         request_headers: The request headers that the app sees, as they came; `headers` has them by name.
+        delivery: Of this package alone.
     """
 
     operation: str | None
@@ -42,6 +56,7 @@ class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
     query_params: dict[str, Any]
     body_params: dict[str, Any]
     request_headers: Sequence[Header] = ()
+    delivery: Delivery = msgspec.field(default_factory=Delivery)
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -1,0 +1,130 @@
+"""Functions that reply: called with messages, whichever API asks."""
+
+from collections.abc import AsyncIterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from openai_middleware.handlers.handler import Handler, HandlerFunction
+from openai_middleware.handlers.response import Response
+from openai_middleware.replies.chat_reader import is_chat_object
+from openai_middleware.replies.chat_request import ChatRequest
+from openai_middleware.replies.forms import is_reply, refuse_choices
+from openai_middleware.replies.models import model_of, unknown_model
+from openai_middleware.request.call import OpenAICall
+from openai_middleware.route import CallHandler
+
+
+class Choices(list[Any]):
+    """Several replies to one request: its choices."""
+
+
+class ReplyHandler:
+    """A function that replies. It is called as `function(messages, **kwargs)`, both in the form of chat completions.
+
+    Args:
+        function: The function. Where it declares `n`, it may return a list of replies: the choices.
+
+    Attributes:
+        name: What messages call the function.
+        takes_choices: Whether requests for several choices reach it.
+
+    Raises:
+        TypeError: See `Handler`.
+    """
+
+    def __init__(self, function: HandlerFunction) -> None:
+        self._handler = Handler(function)
+        self.name = self._handler.name
+        self.takes_choices = self._handler.declares("n")
+
+    def run(self, call: OpenAICall, *first: Any) -> Any:
+        """Call the function in sync code. What else might come first gives way to the messages.
+
+        Raises:
+            BadRequestError: The request has no form in chat, or asks for several choices.
+            TypeError: The function returned no reply.
+        """
+        request = self._request(call)
+        return self._checked(self._handler.run(call, request.messages, kwargs=self._kwargs(request)))
+
+    async def arun(self, call: OpenAICall, *first: Any, pool: ThreadPoolExecutor | None = None) -> Any:
+        """The same as `run`, on an event loop."""
+        request = self._request(call)
+        return self._checked(await self._handler.arun(call, request.messages, kwargs=self._kwargs(request), pool=pool))
+
+    def handler_for(self, call: OpenAICall) -> CallHandler:
+        """See `HandlerSource.handler_for`."""
+        return self
+
+    def _request(self, call: OpenAICall) -> ChatRequest:
+        if not self.takes_choices:
+            refuse_choices(call.kwargs)
+        return ChatRequest(call.operation, call.kwargs)
+
+    def _kwargs(self, request: ChatRequest) -> Mapping[str, Any]:
+        # By keyword only where the function asks for it: it has them by position already.
+        return request.kwargs | ({"messages": request.messages} if self._handler.declares("messages") else {})
+
+    def _checked(self, result: Any) -> Any:
+        if is_reply(result) or is_chat_object(result) or isinstance(result, Iterator | AsyncIterable | Response):
+            return result
+        if self.takes_choices and isinstance(result, list) and all(is_reply(reply) for reply in result):
+            return Choices(result)
+        what = "a reply is a str, a Reply, an iterator of them, or a chat completion"
+        raise TypeError(f"{self._handler.name} returned no reply but a {type(result).__name__}: {what}.")
+
+
+class ModelHandler:
+    """Several functions that reply, each under the name of a model.
+
+    Args:
+        handlers: The functions by their models.
+        default: What answers under any other name, or None.
+    """
+
+    def __init__(self, handlers: Mapping[str, ReplyHandler], default: ReplyHandler | None) -> None:
+        self._handlers = handlers
+        self._default = default
+
+    def handler_for(self, call: OpenAICall) -> CallHandler:
+        """The function of the request's model.
+
+        Raises:
+            NotFoundError: No function has this name.
+        """
+        model = call.kwargs.get("model")
+        handler = self._handlers.get(model) if isinstance(model, str) else None
+        handler = handler or self._default
+        if handler is None:
+            raise unknown_model(model)
+        return handler
+
+
+class ModelRetrieveHandler:
+    """Answers `models.retrieve` with what `models.list` says.
+
+    Args:
+        models: What answers `models.list`.
+    """
+
+    takes_choices = False
+
+    def __init__(self, models: Handler) -> None:
+        self._models = models
+        self.name = models.name
+
+    def run(self, call: OpenAICall, *first: Any) -> Any:
+        """The one model that was asked for.
+
+        Raises:
+            NotFoundError: There is none of this name.
+        """
+        return model_of(call.kwargs.get("model"), self._models.run(call, *first))
+
+    async def arun(self, call: OpenAICall, *first: Any, pool: ThreadPoolExecutor | None = None) -> Any:
+        """The same as `run`, on an event loop."""
+        return model_of(call.kwargs.get("model"), await self._models.arun(call, *first, pool=pool))
+
+    def handler_for(self, call: OpenAICall) -> CallHandler:
+        """See `HandlerSource.handler_for`."""
+        return self

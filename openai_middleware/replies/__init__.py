@@ -1,0 +1,1 @@
+"""Plain answers, and what they become on each operation."""

@@ -1,0 +1,200 @@
+"""A reply as a chat completion, whole or in chunks."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from openai_middleware.answer.answer import told_to_client
+from openai_middleware.mapping.json_codec import encoded
+from openai_middleware.replies.rendering import PieceRendering, new_id, now, tools_of
+from openai_middleware.replies.reply import FinishReason, Usage
+
+DONE: Final = b"data: [DONE]\n\n"
+# What a reply's calls do not overrule: it was cut, or kept back.
+_CUT: Final = ("length", "content_filter")
+
+
+class ChatRendering(PieceRendering):
+    """See `Rendering`.
+
+    Args:
+        request: The fields of the request.
+        source: An object of the app that the reply is made of: its id, time and model are kept. Otherwise they are new,
+            and the model is the request's.
+    """
+
+    def __init__(self, request: Mapping[str, Any], source: Mapping[str, Any] | None = None) -> None:
+        source = source or {}
+        identity = {
+            "id": source.get("id") or new_id("chatcmpl-"),
+            "object": "chat.completion",
+            "created": source.get("created") or now(),
+            "model": source.get("model") or request.get("model"),
+        }
+        options = request.get("stream_options")
+        self._includes_usage = isinstance(options, Mapping) and options.get("include_usage") is True
+        self._is_legacy = bool(request.get("functions")) and not request.get("tools")
+        custom = [tool.get("custom") for tool in tools_of(request) if tool.get("type") == "custom"]
+        self._custom = {tool["name"] for tool in custom if isinstance(tool, Mapping) and "name" in tool}
+        self._identity = identity
+        self._head = b"data: " + encoded(identity | {"object": "chat.completion.chunk"})[:-1] + b',"choices":'
+        self._tail = b',"usage":null}\n\n' if self._includes_usage else b"}\n\n"
+        self._choice = _Choice(0)
+        self._choices = [self._choice]
+        self.choose(0)
+
+    def choose(self, index: int) -> None:
+        """Let the pieces that follow belong to a choice. Without it there is one, the first."""
+        while len(self._choices) <= index:
+            self._choices.append(_Choice(len(self._choices)))
+        self._choice.finish_reason = self.finish_reason
+        self._choice = self._choices[index]
+        self.finish_reason = self._choice.finish_reason
+        self._text_head = self._head + b'[{"index":%d,"delta":{"content":' % index
+        self._text_tail = b'},"logprobs":null,"finish_reason":null}]' + self._tail
+
+    def finish(self) -> bytes:
+        """See `Rendering.finish`."""
+        ready = self._opening() + super().finish()
+        for choice in self._choices:
+            self.choose(choice.index)
+            ready += self._chunk({}, self._reason())
+        if self._includes_usage and self.usage is not None:
+            ready += self._head + b'[],"usage":' + encoded(chat_usage(self.usage)) + b"}\n\n"
+        return ready + DONE
+
+    def fail(self, error: BaseException) -> bytes:
+        """See `Rendering.fail`."""
+        return b"data: " + told_to_client(error).body() + b"\n\n"
+
+    def whole(self) -> dict[str, Any]:
+        """See `Rendering.whole`."""
+        choices = []
+        for choice in self._choices:
+            self.choose(choice.index)
+            message = choice.message(is_legacy=self._is_legacy)
+            choices.append(
+                {"index": choice.index, "message": message, "logprobs": None, "finish_reason": self._reason()}
+            )
+        answer = {**self._identity, "choices": choices}
+        return answer if self.usage is None else {**answer, "usage": chat_usage(self.usage)}
+
+    def _reason(self) -> str:
+        if self._choice.calls and self.finish_reason not in _CUT:
+            return "function_call" if self._is_legacy else "tool_calls"
+        return self.finish_reason or "stop"
+
+    def _opening(self) -> bytes:
+        if self._choice.is_open:
+            return b""
+        self._choice.is_open = True
+        return self._chunk({"role": "assistant", "content": "", "refusal": None})
+
+    def _chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
+        choice = {"index": self._choice.index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return self._head + encoded([choice]) + self._tail
+
+    def _text(self, text: str) -> bytes:
+        choice = self._choice
+        choice.texts.append(text)
+        try:
+            piece = self._text_head + msgspec.json.encode(text) + self._text_tail
+        except UnicodeEncodeError:
+            piece = self._text_head + encoded(text) + self._text_tail
+        return piece if choice.is_open else self._opening() + piece
+
+    def _reasoning(self, text: str) -> bytes:
+        self._choice.reasoning.append(text)
+        return self._chunk({"reasoning_content": text})
+
+    def _refusal(self, text: str) -> bytes:
+        self._choice.refusals.append(text)
+        return self._chunk({"refusal": text})
+
+    def _tool_call(self, name: str, identifier: str | None, arguments: str, *, is_whole: bool) -> bytes:
+        calls = self._choice.calls
+        call = _Call(identifier or new_id("call_"), name, is_custom=name in self._custom)
+        calls.append(call)
+        if not self._is_legacy:
+            ready = self._chunk({"tool_calls": [{"index": len(calls) - 1, **call.as_object("")}]})
+        elif len(calls) == 1:
+            ready = self._chunk({"function_call": {"name": name, "arguments": ""}})
+        else:
+            ready = b""
+        if call.is_custom and arguments == "{}":
+            return ready
+        return ready + self._arguments(arguments) if arguments else ready
+
+    def _arguments(self, text: str) -> bytes:
+        calls = self._choice.calls
+        call = calls[-1]
+        call.arguments.append(text)
+        if self._is_legacy:
+            return self._chunk({"function_call": {"arguments": text}}) if len(calls) == 1 else b""
+        details = {"custom": {"input": text}} if call.is_custom else {"function": {"arguments": text}}
+        return self._chunk({"tool_calls": [{"index": len(calls) - 1, **details}]})
+
+
+class _Choice:
+    """What has been said of one choice."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.is_open = False
+        self.texts: list[str] = []
+        self.reasoning: list[str] = []
+        self.refusals: list[str] = []
+        self.calls: list[_Call] = []
+        self.finish_reason: FinishReason | None = None
+
+    def message(self, *, is_legacy: bool) -> dict[str, Any]:
+        """The choice as a message of a whole completion."""
+        content = "".join(self.texts)
+        refusal = "".join(self.refusals) or None
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": content or (None if self.calls or refusal else ""),
+            "refusal": refusal,
+        }
+        if self.reasoning:
+            message["reasoning_content"] = "".join(self.reasoning)
+        if self.calls and is_legacy:
+            call = self.calls[0]
+            message |= {"content": None, "function_call": {"name": call.name, "arguments": call.text() or "{}"}}
+        elif self.calls:
+            message["tool_calls"] = [
+                call.as_object(call.text() or ("" if call.is_custom else "{}")) for call in self.calls
+            ]
+        return message
+
+
+class _Call:
+    """One tool call of a choice."""
+
+    def __init__(self, identifier: str, name: str, *, is_custom: bool) -> None:
+        self.id = identifier
+        self.name = name
+        self.is_custom = is_custom
+        self.arguments: list[str] = []
+
+    def text(self) -> str:
+        """The arguments so far."""
+        return "".join(self.arguments)
+
+    def as_object(self, arguments: str) -> dict[str, Any]:
+        """The call as OpenAI has it."""
+        if self.is_custom:
+            return {"id": self.id, "type": "custom", "custom": {"name": self.name, "input": arguments}}
+        return {"id": self.id, "type": "function", "function": {"name": self.name, "arguments": arguments}}
+
+
+def chat_usage(usage: Usage) -> dict[str, Any]:
+    """A usage in the words of chat completions; what was not reported of the details is 0."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }

@@ -1,0 +1,319 @@
+"""A Responses request, or one for a text completion, in the form of chat completions."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from openai_middleware.errors import BadRequestError
+from openai_middleware.replies.completions import prompt_of
+from openai_middleware.replies.rendering import tools_of
+
+_ROLES: Final = ("system", "developer", "user", "assistant")
+_SAME_NAME: Final = (
+    *("model", "temperature", "top_p", "parallel_tool_calls", "metadata", "service_tier", "prompt_cache_key"),
+    *("safety_identifier", "user", "stream"),
+)
+_WAY_OUT: Final = "Nothing is stored on this server: send the items themselves in `input`, and `store: false`."
+
+
+class ChatRequest:
+    """What a request is in chat form.
+
+    Args:
+        operation: The operation that the client asked for.
+        kwargs: The fields of its request.
+
+    Attributes:
+        messages: The messages.
+        kwargs: All other fields. Of a chat request those that came.
+
+    Raises:
+        BadRequestError: Something in the request has no form there, or refers to what nobody stores.
+    """
+
+    def __init__(self, operation: str | None, kwargs: Mapping[str, Any]) -> None:
+        self.kwargs: dict[str, Any]
+        self.messages: Any
+        if operation == "responses.create":
+            self.messages, self.kwargs = messages_of(kwargs), dict(_chat_fields(kwargs))
+        elif operation == "completions.create":
+            self.messages = [{"role": "user", "content": prompt_of(kwargs)}]
+            self.kwargs = {name: value for name, value in kwargs.items() if name != "prompt"}
+        else:
+            self.messages = kwargs.get("messages")
+            self.kwargs = {name: value for name, value in kwargs.items() if name != "messages"}
+
+
+def messages_of(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The messages that the instructions and the input of a Responses request are.
+
+    Raises:
+        BadRequestError: An item, or a part of one, has no form in chat.
+    """
+    _refuse_what_refers_to_stored(request)
+    messages = _Messages()
+    for field in ("instructions", "input"):
+        value = request.get(field)
+        if isinstance(value, str):
+            messages.add({"role": "system" if field == "instructions" else "user", "content": value})
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                messages.add_item(item, f"{field}[{index}]")
+        elif value is not None:
+            raise BadRequestError(f"`{field}` is a string or a list of items.", param=field, code="invalid_type")
+    return messages.all
+
+
+def _refuse_what_refers_to_stored(request: Mapping[str, Any]) -> None:
+    for field, code in (
+        ("previous_response_id", "previous_response_not_found"),
+        ("conversation", "conversation_not_found"),
+    ):
+        value = request.get(field)
+        if value is not None:
+            identifier = value.get("id") if isinstance(value, Mapping) else value
+            what = "Previous response with id" if field == "previous_response_id" else "Conversation with id"
+            raise BadRequestError(f"{what} '{identifier}' not found. {_WAY_OUT}", param=field, code=code)
+    if request.get("background") is True:
+        message = "This server has no background responses: leave `background` out."
+        raise BadRequestError(message, param="background", code="unsupported_parameter")
+    if request.get("prompt") is not None:
+        message = "This server has no stored prompts: send `instructions` and `input` themselves."
+        raise BadRequestError(message, param="prompt", code="unsupported_parameter")
+
+
+class _Messages:
+    """Messages as they grow, item after item."""
+
+    def __init__(self) -> None:
+        self.all: list[dict[str, Any]] = []
+        self._reasoning: list[str] = []
+
+    def add(self, message: dict[str, Any]) -> None:
+        """Add a whole message; the reasoning before it becomes a part of it, where the assistant speaks."""
+        if message["role"] == "assistant":
+            message |= self._taken_reasoning()
+        else:
+            self._reasoning = []
+        self.all.append(message)
+
+    def add_item(self, item: Any, place: str) -> None:
+        """Add one item of an input.
+
+        Raises:
+            BadRequestError: It has no form in chat.
+        """
+        if not isinstance(item, Mapping):
+            raise BadRequestError(f"`{place}` is no item: an item is an object.", param=place, code="invalid_type")
+        kind = item.get("type") or ("message" if "role" in item else None)
+        match kind:
+            case "message":
+                self.add(_message(item, place))
+            case "function_call":
+                function = {"name": item.get("name"), "arguments": item.get("arguments")}
+                self._add_call({"id": item.get("call_id"), "type": "function", "function": function})
+            case "custom_tool_call":
+                custom = {"name": item.get("name"), "input": item.get("input")}
+                self._add_call({"id": item.get("call_id"), "type": "custom", "custom": custom})
+            case "function_call_output" | "custom_tool_call_output":
+                content = _content(item.get("output"), f"{place}.output", place)
+                self.add({"role": "tool", "tool_call_id": item.get("call_id"), "content": content})
+            case "reasoning":
+                text = _reasoning_text(item)
+                if text:
+                    self._reasoning.append(text)
+            case "item_reference":
+                message = f"Item with id '{item.get('id')}' not found. {_WAY_OUT}"
+                raise BadRequestError(message, param=place, code="item_not_found")
+            case _:
+                message = f"This server does not take items of type '{kind}'."
+                raise BadRequestError(message, param=place, code="unsupported_item")
+
+    def _add_call(self, call: dict[str, Any]) -> None:
+        last = self.all[-1] if self.all else None
+        if last is None or last["role"] != "assistant" or self._reasoning:
+            last = {"role": "assistant", "content": None, **self._taken_reasoning()}
+            self.all.append(last)
+        last.setdefault("tool_calls", []).append(call)
+
+    def _taken_reasoning(self) -> dict[str, str]:
+        texts, self._reasoning = self._reasoning, []
+        return {"reasoning_content": "\n".join(texts)} if texts else {}
+
+
+def _message(item: Mapping[str, Any], place: str) -> dict[str, Any]:
+    role = item.get("role")
+    if role not in _ROLES:
+        message = f"`{place}.role` is one of {', '.join(_ROLES)}."
+        raise BadRequestError(message, param=place, code="invalid_value")
+    content = item.get("content")
+    if role != "assistant" or not isinstance(content, list):
+        return {"role": role, "content": _content(content, f"{place}.content", place)}
+    refusals = [str(part["refusal"]) for part in content if _kind(part) == "refusal" and "refusal" in part]
+    texts = [
+        _text(part, f"{place}.content[{index}]", place)
+        for index, part in enumerate(content)
+        if _kind(part) != "refusal"
+    ]
+    if refusals:
+        return {"role": role, "content": "".join(texts) or None, "refusal": "".join(refusals)}
+    return {"role": role, "content": "".join(texts)}
+
+
+def _kind(part: Any) -> Any:
+    return part.get("type") if isinstance(part, Mapping) else None
+
+
+def _text(part: Any, where: str, place: str) -> str:
+    if _kind(part) in ("output_text", "input_text", "text") and isinstance(part.get("text"), str):
+        return str(part["text"])
+    raise _unsupported_part(part, where, place)
+
+
+def _content(content: Any, where: str, place: str) -> Any:
+    """A content in chat form: text alone is one string, so that nobody has to know who sends parts and who does not."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise BadRequestError(f"`{where}` is a string or a list of parts.", param=place, code="invalid_type")
+    parts = [_part(part, f"{where}[{index}]", place) for index, part in enumerate(content)]
+    if all(part["type"] == "text" for part in parts):
+        return "\n".join(part["text"] for part in parts)
+    return parts
+
+
+def _part(part: Any, where: str, place: str) -> dict[str, Any]:
+    match _kind(part):
+        case "input_text" | "output_text" | "text":
+            return {"type": "text", "text": _text(part, where, place)}
+        case "input_image":
+            if not isinstance(part.get("image_url"), str):
+                message = f"`{where}` is an image without `image_url`: send the image as a data URL."
+                raise BadRequestError(message, param=place, code="unsupported_content")
+            detail = {} if part.get("detail") is None else {"detail": part["detail"]}
+            return {"type": "image_url", "image_url": {"url": part["image_url"], **detail}}
+        case "input_file":
+            file = {name: part[name] for name in ("filename", "file_data", "file_id") if part.get(name) is not None}
+            if "file_data" not in file and "file_id" not in file:
+                message = f"`{where}` is a file without `file_data` or `file_id`: send the file itself."
+                raise BadRequestError(message, param=place, code="unsupported_content")
+            return {"type": "file", "file": file}
+        case "input_audio":
+            return dict(part)
+        case _:
+            raise _unsupported_part(part, where, place)
+
+
+def _unsupported_part(part: Any, where: str, place: str) -> BadRequestError:
+    kind = _kind(part)
+    what = f"of type '{kind}'" if kind is not None else "that is no part"
+    return BadRequestError(
+        f"`{where}` has content {what}, which this server does not take.", param=place, code="unsupported_content"
+    )
+
+
+def _reasoning_text(item: Mapping[str, Any]) -> str:
+    for field in ("content", "summary"):
+        parts = item.get(field)
+        texts = [part.get("text") for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
+        text = "\n".join(text for text in texts if isinstance(text, str) and text)
+        if text:
+            return text
+    return ""
+
+
+def _chat_fields(request: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The other fields of a Responses request in chat form."""
+    for name in _SAME_NAME:
+        if request.get(name) is not None:
+            yield name, request[name]
+    tools = chat_tools(request)
+    choice = _tool_choice(request, tools)
+    if tools:
+        yield "tools", tools
+        if choice is not None:
+            yield "tool_choice", choice
+    if request.get("max_output_tokens") is not None:
+        yield "max_completion_tokens", request["max_output_tokens"]
+    reasoning = request.get("reasoning")
+    if isinstance(reasoning, Mapping) and reasoning.get("effort") is not None:
+        yield "reasoning_effort", reasoning["effort"]
+    text = request.get("text")
+    if isinstance(text, Mapping):
+        yield from _text_fields(text)
+    if request.get("top_logprobs"):
+        yield "logprobs", True
+        yield "top_logprobs", request["top_logprobs"]
+    for name, value in request.items():
+        if name.startswith("mlrun_request_"):
+            yield name, value
+
+
+def _text_fields(text: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    form = text.get("format")
+    if isinstance(form, Mapping) and form.get("type") == "json_schema":
+        schema = {name: value for name, value in form.items() if name != "type" and value is not None}
+        yield "response_format", {"type": "json_schema", "json_schema": schema}
+    elif isinstance(form, Mapping) and form.get("type") not in (None, "text"):
+        yield "response_format", dict(form)
+    if text.get("verbosity") is not None:
+        yield "verbosity", text["verbosity"]
+
+
+def chat_tools(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tools of a Responses request that chat knows. Those that OpenAI runs itself are left out silently."""
+    found: dict[tuple[str, Any], dict[str, Any]] = {}
+    for tool in _flat(tools_of(request)):
+        kind = tool.get("type")
+        fields = {name: value for name, value in tool.items() if name != "type" and value is not None}
+        if kind == "function":
+            known = _only(fields, "name", "description", "parameters", "strict")
+            found.setdefault((kind, fields.get("name")), {"type": kind, "function": known})
+        elif kind == "custom":
+            known = _only(fields, "name", "description", "format")
+            if isinstance(known.get("format"), Mapping):
+                known["format"] = _custom_format(known["format"])
+            found.setdefault((kind, fields.get("name")), {"type": kind, "custom": known})
+    return list(found.values())
+
+
+def _only(fields: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: fields[name] for name in names if name in fields}
+
+
+def _flat(tools: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for tool in tools:
+        if tool.get("type") == "namespace":
+            yield from tools_of(tool)
+        else:
+            yield tool
+
+
+def _custom_format(form: Mapping[str, Any]) -> dict[str, Any]:
+    if form.get("type") != "grammar":
+        return dict(form)
+    grammar = {name: form[name] for name in ("syntax", "definition") if form.get(name) is not None}
+    return {"type": "grammar", "grammar": grammar}
+
+
+def _tool_choice(request: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> Any:
+    choice = request.get("tool_choice")
+    if isinstance(choice, Mapping):
+        kind = choice.get("type")
+        if kind in ("function", "custom"):
+            return {"type": kind, kind: {"name": choice.get("name")}}
+        if kind == "allowed_tools":
+            allowed = {"mode": choice.get("mode"), "tools": [_named_tool(tool) for tool in tools_of(choice)]}
+            return {"type": kind, kind: allowed}
+        message = f"This server has no tools of its own: it cannot take a `tool_choice` of type '{kind}'."
+        raise BadRequestError(message, param="tool_choice", code="unsupported_value")
+    if choice == "required" and not tools:
+        message = "`tool_choice` is 'required', and `tools` has no tool that this server can call."
+        raise BadRequestError(message, param="tool_choice", code="invalid_value")
+    return choice
+
+
+def _named_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    kind = tool.get("type")
+    return {"type": kind, kind: {"name": tool.get("name")}} if kind in ("function", "custom") else dict(tool)

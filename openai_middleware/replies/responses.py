@@ -1,0 +1,339 @@
+"""A reply as a Response, whole or as its events."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from openai_middleware.answer.failure import failed_response, named_event
+from openai_middleware.mapping.json_codec import encoded
+from openai_middleware.replies.rendering import PieceRendering, new_id, now, tools_of
+from openai_middleware.replies.reply import Usage
+
+# What leaves where the request said nothing: OpenAI's defaults. Fields that may be null are null.
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "instructions": None,
+    "tools": [],
+    "tool_choice": "auto",
+    "parallel_tool_calls": True,
+    "temperature": 1,
+    "top_p": 1,
+    "truncation": "disabled",
+    "metadata": {},
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "prompt_cache_key": None,
+    "safety_identifier": None,
+    "top_logprobs": 0,
+    "presence_penalty": 0,
+    "frequency_penalty": 0,
+    "previous_response_id": None,
+}
+_CUT: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
+
+
+class ResponseRendering(PieceRendering):
+    """See `Rendering`. The whole answer is the response of the last event.
+
+    Args:
+        request: The fields of the request, which the response says again.
+        is_stored: Whether the response can be read again later.
+    """
+
+    def __init__(self, request: Mapping[str, Any], *, is_stored: bool = False) -> None:
+        self._response: dict[str, Any] = {
+            "id": new_id("resp_"),
+            "object": "response",
+            "created_at": now(),
+            "status": "in_progress",
+            "background": False,
+            "error": None,
+            "incomplete_details": None,
+            "model": request.get("model"),
+            **_echo(request),
+            "service_tier": "default",
+            "store": is_stored,
+            "output": [],
+            "usage": None,
+            "completed_at": None,
+        }
+        self._kinds = dict(_kinds_of_tools(request))
+        self._number = 0
+        self._output: list[dict[str, Any]] = []
+        self._item: _Message | _Reasoning | _Call | None = None
+        self._is_open = False
+        # Set while a text part is open: text is what nearly all pieces are.
+        self._text_event: tuple[bytes, list[str]] | None = None
+
+    def feed(self, piece: Any) -> bytes:
+        """See `Rendering.feed`."""
+        if piece.__class__ is str and piece and self._text_event is not None:
+            tail, texts = self._text_event
+            texts.append(piece)
+            number = self._number
+            self._number = number + 1
+            try:
+                text = msgspec.json.encode(piece)
+            except UnicodeEncodeError:
+                text = encoded(piece)
+            return b"%b%d%b%b%b" % (_TEXT_DELTA, number, tail, text, _TEXT_DELTA_END)
+        return super().feed(piece)
+
+    def finish(self) -> bytes:
+        """See `Rendering.finish`."""
+        ready = self._opening() + super().finish()
+        if not self._output and self._item is None:
+            # Readers take the first part of the first item for the answer.
+            ready += self._part("output_text")
+        reason = _CUT.get(self.finish_reason or "")
+        is_cut = reason is not None
+        ready += self._closed("incomplete" if is_cut and isinstance(self._item, _Message) else "completed")
+        self._response |= {
+            "status": "incomplete" if is_cut else "completed",
+            "incomplete_details": {"reason": reason} if is_cut else None,
+            "output": self._output,
+            "usage": None if self.usage is None else response_usage(self.usage),
+            "completed_at": None if is_cut else now(),
+        }
+        kind = "response.incomplete" if is_cut else "response.completed"
+        return ready + self._event(kind, response=self._response)
+
+    def fail(self, error: BaseException) -> bytes:
+        """See `Rendering.fail`."""
+        ready = self._opening()
+        if self._item is not None:
+            self._output.append(self._item.as_object("incomplete"))
+            self._item = self._text_event = None
+        self._response |= {
+            "output": self._output,
+            "usage": None if self.usage is None else response_usage(self.usage),
+        }
+        return ready + failed_response(error, self._response, self._number)
+
+    def whole(self) -> dict[str, Any]:
+        """See `Rendering.whole`."""
+        return self._response
+
+    def _opening(self) -> bytes:
+        if self._is_open:
+            return b""
+        self._is_open = True
+        return self._event("response.created", response=self._response) + self._event(
+            "response.in_progress", response=self._response
+        )
+
+    def _event(self, kind: str, **fields: Any) -> bytes:
+        number = self._number
+        self._number = number + 1
+        return named_event({"type": kind, "sequence_number": number, **fields})
+
+    def _inner(self, kind: str, **fields: Any) -> bytes:
+        """An event within the item that is open."""
+        assert self._item is not None
+        return self._event(f"response.{kind}", item_id=self._item.id, output_index=len(self._output), **fields)
+
+    def _opened(self, item: "_Message | _Reasoning | _Call") -> bytes:
+        ready = self._opening() + self._closed()
+        self._item = item
+        return ready + self._event(
+            "response.output_item.added", output_index=len(self._output), item=item.as_object("in_progress")
+        )
+
+    def _closed(self, status: str = "completed") -> bytes:
+        """End the item that is open, if one is."""
+        item = self._item
+        if item is None:
+            return b""
+        ready = b""
+        if isinstance(item, _Call) and not item.texts and not item.is_custom:
+            ready = self._arguments("{}")
+        ready += b"".join(self._inner(kind, **fields) for kind, fields in item.ending())
+        self._text_event = None
+        done = item.as_object(status)
+        ready += self._event("response.output_item.done", output_index=len(self._output), item=done)
+        self._output.append(done)
+        self._item = None
+        return ready
+
+    def _part(self, kind: str) -> bytes:
+        """Open a part of a message, and the message where none is open."""
+        ready = b""
+        if not isinstance(self._item, _Message):
+            ready = self._opened(_Message())
+        message = self._item
+        assert isinstance(message, _Message)
+        if message.parts and message.parts[-1].kind == kind:
+            return ready
+        if message.parts:
+            ready += b"".join(self._inner(name, **fields) for name, fields in message.ending_part())
+        message.parts.append(_Part(kind))
+        index = len(message.parts) - 1
+        ready += self._inner("content_part.added", content_index=index, part=message.parts[-1].as_object(""))
+        self._text_event = None
+        if kind == "output_text":
+            place = {"item_id": message.id, "output_index": len(self._output), "content_index": index}
+            self._text_event = b"," + encoded(place)[1:-1] + b',"delta":', message.parts[-1].texts
+        return ready
+
+    def _text(self, text: str) -> bytes:
+        return self._part("output_text") + self.feed(text)
+
+    def _refusal(self, text: str) -> bytes:
+        ready = self._part("refusal")
+        assert isinstance(self._item, _Message)
+        self._item.parts[-1].texts.append(text)
+        return ready + self._inner("refusal.delta", content_index=len(self._item.parts) - 1, delta=text)
+
+    def _reasoning(self, text: str) -> bytes:
+        ready = b""
+        if not isinstance(self._item, _Reasoning):
+            ready = self._opened(_Reasoning())
+            ready += self._inner("reasoning_summary_part.added", summary_index=0, part=_summary(""))
+        assert isinstance(self._item, _Reasoning)
+        self._item.texts.append(text)
+        return ready + self._inner("reasoning_summary_text.delta", summary_index=0, delta=text)
+
+    def _tool_call(self, name: str, identifier: str | None, arguments: str, *, is_whole: bool) -> bytes:
+        kind, namespace = self._kinds.get(name, ("function", None))
+        call = _Call(name, identifier or new_id("call_"), is_custom=kind == "custom", namespace=namespace)
+        ready = self._opened(call)
+        if arguments and not (call.is_custom and arguments == "{}"):
+            ready += self._arguments(arguments)
+        return ready + self._closed() if is_whole else ready
+
+    def _arguments(self, text: str) -> bytes:
+        call = self._item
+        assert isinstance(call, _Call)
+        call.texts.append(text)
+        return self._inner(f"{call.argument_events}.delta", delta=text)
+
+
+_TEXT_DELTA: Final = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":'
+_TEXT_DELTA_END: Final = b',"logprobs":[]}\n\n'
+
+_Events = Iterator[tuple[str, dict[str, Any]]]
+
+
+class _Part:
+    """A part of a message: text, or a refusal."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.texts: list[str] = []
+
+    def as_object(self, text: str) -> dict[str, Any]:
+        if self.kind == "refusal":
+            return {"type": "refusal", "refusal": text}
+        return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+    def text(self) -> str:
+        return "".join(self.texts)
+
+
+class _Message:
+    """A message that is open."""
+
+    def __init__(self) -> None:
+        self.id = new_id("msg_")
+        self.parts: list[_Part] = []
+
+    def as_object(self, status: str) -> dict[str, Any]:
+        content = [part.as_object(part.text()) for part in self.parts]
+        return {"id": self.id, "type": "message", "status": status, "role": "assistant", "content": content}
+
+    def ending_part(self) -> _Events:
+        part = self.parts[-1]
+        index = len(self.parts) - 1
+        if part.kind == "refusal":
+            yield "refusal.done", {"content_index": index, "refusal": part.text()}
+        else:
+            yield "output_text.done", {"content_index": index, "text": part.text(), "logprobs": []}
+        yield "content_part.done", {"content_index": index, "part": part.as_object(part.text())}
+
+    ending = ending_part
+
+
+class _Reasoning:
+    """A reasoning item that is open."""
+
+    def __init__(self) -> None:
+        self.id = new_id("rs_")
+        self.texts: list[str] = []
+
+    def as_object(self, status: str) -> dict[str, Any]:
+        summary = [_summary("".join(self.texts))] if self.texts else []
+        return {"id": self.id, "type": "reasoning", "summary": summary}
+
+    def ending(self) -> _Events:
+        text = "".join(self.texts)
+        yield "reasoning_summary_text.done", {"summary_index": 0, "text": text}
+        yield "reasoning_summary_part.done", {"summary_index": 0, "part": _summary(text)}
+
+
+class _Call:
+    """A tool call that is open."""
+
+    def __init__(self, name: str, call_id: str, *, is_custom: bool, namespace: str | None) -> None:
+        self.id = new_id("ctc_" if is_custom else "fc_")
+        self.name = name
+        self.is_custom = is_custom
+        self.argument_events = "custom_tool_call_input" if is_custom else "function_call_arguments"
+        self.texts: list[str] = []
+        self._call_id = call_id
+        self._namespace = {} if namespace is None else {"namespace": namespace}
+
+    def as_object(self, status: str) -> dict[str, Any]:
+        call = {"id": self.id, "type": "custom_tool_call" if self.is_custom else "function_call", "status": status}
+        call |= {"call_id": self._call_id, "name": self.name, **self._namespace}
+        return call | {"input" if self.is_custom else "arguments": "".join(self.texts)}
+
+    def ending(self) -> _Events:
+        text = "".join(self.texts)
+        if self.is_custom:
+            yield "custom_tool_call_input.done", {"input": text}
+        else:
+            yield "function_call_arguments.done", {"arguments": text, "name": self.name}
+
+
+def _summary(text: str) -> dict[str, Any]:
+    return {"type": "summary_text", "text": text}
+
+
+def _echo(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What a response says again of its request."""
+    echo = {name: default if request.get(name) is None else request[name] for name, default in _DEFAULTS.items()}
+    text = request.get("text")
+    reasoning = request.get("reasoning")
+    echo["text"] = {"format": {"type": "text"}} | _given(text)
+    echo["reasoning"] = {"effort": None, "summary": None} | _given(reasoning)
+    if request.get("user") is not None:
+        echo["user"] = request["user"]
+    return echo
+
+
+def _given(fields: object) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None} if isinstance(fields, Mapping) else {}
+
+
+def _kinds_of_tools(request: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, str | None]]]:
+    """The request's tools by name, each with its kind and the namespace in which it was declared."""
+    # The first of a name counts, so it comes last into the dict.
+    for tool in reversed(tools_of(request)):
+        name = tool.get("name")
+        if tool.get("type") == "namespace" and isinstance(tool.get("tools"), list):
+            for inner in reversed(tool["tools"]):
+                if isinstance(inner, Mapping) and isinstance(inner.get("name"), str):
+                    yield inner["name"], (str(inner.get("type")), name)
+        elif isinstance(name, str):
+            yield name, (str(tool.get("type")), None)
+
+
+def response_usage(usage: Usage) -> dict[str, Any]:
+    """A usage in the words of Responses; what was not reported of the details is 0."""
+    return {
+        "input_tokens": usage.input_tokens,
+        "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": 0},
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.total,
+    }
