@@ -13,6 +13,7 @@ OF_OLD_BYTES: Final = frozenset(
 )
 # What a stream cannot say of the bytes that will have left when it ends.
 OF_WHOLE_BODY: Final = OF_OLD_BYTES - {b"transfer-encoding"} | {b"content-length"}
+_OF_BODY: Final = OF_OLD_BYTES | {b"content-length", b"content-type"}
 # Between two neighbours on the way, and none of an app's business (RFC 9110, section 7.6.1).
 _HOP_BY_HOP: Final = frozenset(
     (
@@ -102,6 +103,20 @@ def measuring(headers: Sequence[Header], body: bytes) -> Sequence[Header]:
     first = lengths[0][0], length
     measured = [first if header is lengths[0] else header for header in headers]
     return [header for header in measured if header is first or header[0].lower() != b"content-length"]
+
+
+def streaming(headers: Sequence[Header]) -> list[Header]:
+    """The headers of an answer that becomes an event stream."""
+    own = [header for header in headers if header[0].lower() not in _OF_BODY]
+    present = {name.lower() for name, _ in own}
+    against = [header for header in AGAINST_BUFFERING if header[0] not in present]
+    return [(b"content-type", b"text/event-stream"), *own, *against]
+
+
+def as_json(headers: Sequence[Header], body: bytes) -> list[Header]:
+    """The headers of an answer that becomes a JSON document."""
+    own = [header for header in headers if header[0].lower() != b"content-type"]
+    return [(b"content-type", b"application/json"), *describing(own, body)]
 
 
 class Headers(Mapping[str, str]):

@@ -9,17 +9,16 @@ from openai_middleware.answer.answer import Answer
 from openai_middleware.answer.event_stream import EventStream
 from openai_middleware.answer.json_answer import JSONAnswer
 from openai_middleware.answer.response_mapping import ResponseMapping
-from openai_middleware.answer.server_sent_events import DONE, EventReader
-from openai_middleware.errors import InternalServerError, OpenAIError
-from openai_middleware.headers import AGAINST_BUFFERING, OF_WHOLE_BODY, Header, charset, describing
+from openai_middleware.errors import OpenAIError
+from openai_middleware.headers import Header, as_json, charset, streaming
 from openai_middleware.mapping.json_codec import UNDECODABLE, encoded, value_of
+from openai_middleware.replies.collected import CollectedEvents
 from openai_middleware.replies.forms import RENDERINGS, plain_answer, refuse_choices
 from openai_middleware.replies.rendering import Rendering, choices_asked
-from openai_middleware.replies.turning import collector_of, events_of
+from openai_middleware.replies.turning import events_of
 
 # What a JSON document begins with, after the white space that may stand there.
 _FIRST: Final = re.compile(rb"[ \t\r\n]*([^ \t\r\n])")
-_OF_BODY: Final = OF_WHOLE_BODY | {b"content-type", b"transfer-encoding"}
 
 
 class PieceReader(Protocol):
@@ -82,7 +81,7 @@ class ReplyAnswer:
         self._rendering = rendering
         self._failure: OpenAIError | None = None
         self.is_stream = is_stream
-        self.headers = stream_headers(headers) if is_stream else headers
+        self.headers = streaming(headers) if is_stream else headers
 
     def feed(self, chunk: bytes) -> bytes:
         """See `Answer.feed`."""
@@ -107,7 +106,7 @@ class ReplyAnswer:
         if self.is_stream:
             return self._leaving(ready)
         body = encoded(self._rendering.whole())
-        self.headers = whole_headers(self.headers, body)
+        self.headers = as_json(self.headers, body)
         return body
 
     def fail(self, error: BaseException) -> bytes:
@@ -199,76 +198,8 @@ class JSONReply(JSONAnswer):
 
     def _changed(self, body: bytes, *, is_stream: bool) -> bytes:
         self.is_changed = self.is_complete = self.has_started = True
-        self.headers = stream_headers(self.headers) if is_stream else whole_headers(self.headers, body)
+        self.headers = streaming(self.headers) if is_stream else as_json(self.headers, body)
         return body
-
-
-class CollectedEvents:
-    """OpenAI's events for a client that asked for the whole object. See `Answer`.
-
-    Args:
-        operation: The operation.
-        stream: The mapping of the events.
-        mapping: The mapping of the whole object.
-        headers: The app's headers.
-    """
-
-    is_stream = False
-    is_changed = True
-    is_complete = False
-    has_started = False
-
-    def __init__(
-        self, operation: str, stream: EventStream, mapping: ResponseMapping | None, headers: Sequence[Header]
-    ) -> None:
-        self._operation = operation
-        self._stream = stream
-        self._mapping = mapping
-        self._reader = EventReader()
-        self._collector = collector_of(operation)
-        self._failure: OpenAIError | None = None
-        self.headers = headers
-
-    def feed(self, chunk: bytes) -> bytes:
-        """See `Answer.feed`."""
-        self._take(self._reader.feed(self._stream.feed(chunk)))
-        return b""
-
-    def finish(self) -> bytes:
-        """See `Answer.finish`.
-
-        Raises:
-            OpenAIError: The app told of a failure, or its stream broke off.
-        """
-        self._take(self._reader.feed(self._stream.finish()))
-        self._take(self._reader.finish())
-        whole = self._collector.whole() if self._failure is None else None
-        if whole is None:
-            raise self._failure or InternalServerError(
-                f"{self._operation}: the app's stream ended before its answer did."
-            )
-        answer = JSONAnswer(self._operation, self._mapping or ResponseMapping([]), whole_headers(self.headers, whole))
-        answer.feed(whole)
-        mapped = answer.finish()
-        self.headers = answer.headers
-        self.is_complete = self.has_started = True
-        return mapped
-
-    def fail(self, error: BaseException) -> bytes:
-        """See `Answer.fail`."""
-        return b""
-
-    def _take(self, payloads: Iterable[bytes]) -> None:
-        for payload in payloads:
-            if self._failure is not None or payload.startswith(DONE):
-                continue
-            try:
-                event = value_of(payload)
-            except UNDECODABLE:
-                continue
-            self._failure = failure_in(event)
-            if self._failure is None and isinstance(event, Mapping):
-                self._collector.feed(event)
 
 
 class RefusedChoices:
@@ -295,40 +226,6 @@ class RefusedChoices:
     def fail(self, error: BaseException) -> bytes:
         """See `Answer.fail`."""
         return b""
-
-
-def failure_in(event: Any) -> OpenAIError | None:
-    """The failure that an event of an app tells of, with its message and code; None where it is no error."""
-    if not isinstance(event, Mapping):
-        return None
-    error = event.get("error")
-    if error is None and event.get("type") == "error":
-        error = {name: event[name] for name in event if name != "type"}
-    if not error:
-        return None
-    fields = error if isinstance(error, Mapping) else {"message": error}
-    message = fields.get("message")
-    code, param, kind = (fields.get(name) for name in ("code", "param", "type"))
-    return InternalServerError(
-        message if isinstance(message, str) and message else "The server failed.",
-        code=code if isinstance(code, str) else None,
-        param=param if isinstance(param, str) else None,
-        type=kind if isinstance(kind, str) else None,
-    )
-
-
-def stream_headers(headers: Sequence[Header]) -> list[Header]:
-    """The headers of an answer that becomes an event stream."""
-    own = [header for header in headers if header[0].lower() not in _OF_BODY]
-    present = {name.lower() for name, _ in own}
-    against = [header for header in AGAINST_BUFFERING if header[0] not in present]
-    return [(b"content-type", b"text/event-stream"), *own, *against]
-
-
-def whole_headers(headers: Sequence[Header], body: bytes) -> list[Header]:
-    """The headers of an answer that becomes a JSON document."""
-    own = [header for header in headers if header[0].lower() != b"content-type"]
-    return [(b"content-type", b"application/json"), *describing(own, body)]
 
 
 class ReplyForm:

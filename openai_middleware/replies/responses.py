@@ -9,6 +9,7 @@ from openai_middleware.answer.failure import failed_response, named_event
 from openai_middleware.mapping.json_codec import encoded
 from openai_middleware.replies.rendering import PieceRendering, new_id, now, tools_of
 from openai_middleware.replies.reply import Usage
+from openai_middleware.replies.response_items import CallItem, MessageItem, Part, ReasoningItem, summary_part
 
 # What leaves where the request said nothing: OpenAI's defaults. Fields that may be null are null.
 _DEFAULTS: Final[Mapping[str, Any]] = {
@@ -60,7 +61,7 @@ class ResponseRendering(PieceRendering):
         self._kinds = dict(_kinds_of_tools(request))
         self._number = 0
         self._output: list[dict[str, Any]] = []
-        self._item: _Message | _Reasoning | _Call | None = None
+        self._item: MessageItem | ReasoningItem | CallItem | None = None
         self._is_open = False
         # Set while a text part is open: text is what nearly all pieces are.
         self._text_event: tuple[bytes, list[str]] | None = None
@@ -87,7 +88,7 @@ class ResponseRendering(PieceRendering):
             ready += self._part("output_text")
         reason = _CUT.get(self.finish_reason or "")
         is_cut = reason is not None
-        ready += self._closed("incomplete" if is_cut and isinstance(self._item, _Message) else "completed")
+        ready += self._closed("incomplete" if is_cut and isinstance(self._item, MessageItem) else "completed")
         self._response |= {
             "status": "incomplete" if is_cut else "completed",
             "incomplete_details": {"reason": reason} if is_cut else None,
@@ -132,7 +133,7 @@ class ResponseRendering(PieceRendering):
         assert self._item is not None
         return self._event(f"response.{kind}", item_id=self._item.id, output_index=len(self._output), **fields)
 
-    def _opened(self, item: "_Message | _Reasoning | _Call") -> bytes:
+    def _opened(self, item: MessageItem | ReasoningItem | CallItem) -> bytes:
         ready = self._opening() + self._closed()
         self._item = item
         return ready + self._event(
@@ -145,7 +146,7 @@ class ResponseRendering(PieceRendering):
         if item is None:
             return b""
         ready = b""
-        if isinstance(item, _Call) and not item.texts and not item.is_custom:
+        if isinstance(item, CallItem) and not item.texts and not item.is_custom:
             ready = self._arguments("{}")
         ready += b"".join(self._inner(kind, **fields) for kind, fields in item.ending())
         self._text_event = None
@@ -158,15 +159,15 @@ class ResponseRendering(PieceRendering):
     def _part(self, kind: str) -> bytes:
         """Open a part of a message, and the message where none is open."""
         ready = b""
-        if not isinstance(self._item, _Message):
-            ready = self._opened(_Message())
+        if not isinstance(self._item, MessageItem):
+            ready = self._opened(MessageItem())
         message = self._item
-        assert isinstance(message, _Message)
+        assert isinstance(message, MessageItem)
         if message.parts and message.parts[-1].kind == kind:
             return ready
         if message.parts:
             ready += b"".join(self._inner(name, **fields) for name, fields in message.ending_part())
-        message.parts.append(_Part(kind))
+        message.parts.append(Part(kind))
         index = len(message.parts) - 1
         ready += self._inner("content_part.added", content_index=index, part=message.parts[-1].as_object(""))
         self._text_event = None
@@ -180,22 +181,22 @@ class ResponseRendering(PieceRendering):
 
     def _refusal(self, text: str) -> bytes:
         ready = self._part("refusal")
-        assert isinstance(self._item, _Message)
+        assert isinstance(self._item, MessageItem)
         self._item.parts[-1].texts.append(text)
         return ready + self._inner("refusal.delta", content_index=len(self._item.parts) - 1, delta=text)
 
     def _reasoning(self, text: str) -> bytes:
         ready = b""
-        if not isinstance(self._item, _Reasoning):
-            ready = self._opened(_Reasoning())
-            ready += self._inner("reasoning_summary_part.added", summary_index=0, part=_summary(""))
-        assert isinstance(self._item, _Reasoning)
+        if not isinstance(self._item, ReasoningItem):
+            ready = self._opened(ReasoningItem())
+            ready += self._inner("reasoning_summary_part.added", summary_index=0, part=summary_part(""))
+        assert isinstance(self._item, ReasoningItem)
         self._item.texts.append(text)
         return ready + self._inner("reasoning_summary_text.delta", summary_index=0, delta=text)
 
     def _tool_call(self, name: str, identifier: str | None, arguments: str, *, is_whole: bool) -> bytes:
         kind, namespace = self._kinds.get(name, ("function", None))
-        call = _Call(name, identifier or new_id("call_"), is_custom=kind == "custom", namespace=namespace)
+        call = CallItem(name, identifier or new_id("call_"), is_custom=kind == "custom", namespace=namespace)
         ready = self._opened(call)
         if arguments and not (call.is_custom and arguments == "{}"):
             ready += self._arguments(arguments)
@@ -203,100 +204,13 @@ class ResponseRendering(PieceRendering):
 
     def _arguments(self, text: str) -> bytes:
         call = self._item
-        assert isinstance(call, _Call)
+        assert isinstance(call, CallItem)
         call.texts.append(text)
         return self._inner(f"{call.argument_events}.delta", delta=text)
 
 
 _TEXT_DELTA: Final = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":'
 _TEXT_DELTA_END: Final = b',"logprobs":[]}\n\n'
-
-_Events = Iterator[tuple[str, dict[str, Any]]]
-
-
-class _Part:
-    """A part of a message: text, or a refusal."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.texts: list[str] = []
-
-    def as_object(self, text: str) -> dict[str, Any]:
-        if self.kind == "refusal":
-            return {"type": "refusal", "refusal": text}
-        return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-
-    def text(self) -> str:
-        return "".join(self.texts)
-
-
-class _Message:
-    """A message that is open."""
-
-    def __init__(self) -> None:
-        self.id = new_id("msg_")
-        self.parts: list[_Part] = []
-
-    def as_object(self, status: str) -> dict[str, Any]:
-        content = [part.as_object(part.text()) for part in self.parts]
-        return {"id": self.id, "type": "message", "status": status, "role": "assistant", "content": content}
-
-    def ending_part(self) -> _Events:
-        part = self.parts[-1]
-        index = len(self.parts) - 1
-        if part.kind == "refusal":
-            yield "refusal.done", {"content_index": index, "refusal": part.text()}
-        else:
-            yield "output_text.done", {"content_index": index, "text": part.text(), "logprobs": []}
-        yield "content_part.done", {"content_index": index, "part": part.as_object(part.text())}
-
-    ending = ending_part
-
-
-class _Reasoning:
-    """A reasoning item that is open."""
-
-    def __init__(self) -> None:
-        self.id = new_id("rs_")
-        self.texts: list[str] = []
-
-    def as_object(self, status: str) -> dict[str, Any]:
-        summary = [_summary("".join(self.texts))] if self.texts else []
-        return {"id": self.id, "type": "reasoning", "summary": summary}
-
-    def ending(self) -> _Events:
-        text = "".join(self.texts)
-        yield "reasoning_summary_text.done", {"summary_index": 0, "text": text}
-        yield "reasoning_summary_part.done", {"summary_index": 0, "part": _summary(text)}
-
-
-class _Call:
-    """A tool call that is open."""
-
-    def __init__(self, name: str, call_id: str, *, is_custom: bool, namespace: str | None) -> None:
-        self.id = new_id("ctc_" if is_custom else "fc_")
-        self.name = name
-        self.is_custom = is_custom
-        self.argument_events = "custom_tool_call_input" if is_custom else "function_call_arguments"
-        self.texts: list[str] = []
-        self._call_id = call_id
-        self._namespace = {} if namespace is None else {"namespace": namespace}
-
-    def as_object(self, status: str) -> dict[str, Any]:
-        call = {"id": self.id, "type": "custom_tool_call" if self.is_custom else "function_call", "status": status}
-        call |= {"call_id": self._call_id, "name": self.name, **self._namespace}
-        return call | {"input" if self.is_custom else "arguments": "".join(self.texts)}
-
-    def ending(self) -> _Events:
-        text = "".join(self.texts)
-        if self.is_custom:
-            yield "custom_tool_call_input.done", {"input": text}
-        else:
-            yield "function_call_arguments.done", {"arguments": text, "name": self.name}
-
-
-def _summary(text: str) -> dict[str, Any]:
-    return {"type": "summary_text", "text": text}
 
 
 def _echo(request: Mapping[str, Any]) -> dict[str, Any]:
