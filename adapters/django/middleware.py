@@ -61,6 +61,8 @@ class OpenAIMiddleware:
             if exchange is None:
                 return self._get_response(request)
             app_request = _receive(exchange, request)
+            if exchange.rewrite is not None:
+                app_request = exchange.rewrite.request(app_request, exchange.mount)
             if exchange.handler is not None:
                 with reporting(app_request.call):
                     response = http_response(request, respond(exchange.handler, app_request.call))
@@ -77,6 +79,8 @@ class OpenAIMiddleware:
             if exchange is None:
                 return await self._get_response(request)
             app_request = _receive(exchange, request)
+            if exchange.rewrite is not None:
+                app_request = await exchange.rewrite.arequest(app_request, exchange.mount)
             if exchange.handler is not None:
                 with reporting(app_request.call):
                     response = http_response(request, await arespond(exchange.handler, app_request.call))
