@@ -8,7 +8,17 @@ import flask
 from werkzeug.local import LocalProxy
 
 from openai_middleware.contract import OpenAIEndpoint
-from openai_middleware.drivers import Frontend, Handler, OpenAICall, Options, Response, WSGIDriver, call_in, iterate
+from openai_middleware.drivers import (
+    Frontend,
+    Handler,
+    OpenAICall,
+    Options,
+    Response,
+    WSGIDriver,
+    call_in,
+    iterate,
+    respond,
+)
 from openai_middleware.errors import OpenAIError
 
 __all__ = ["openai_call", "openai_error_response", "openai_view", "set_openai_frontend"]
@@ -55,7 +65,7 @@ def openai_view(function: Callable[..., Any]) -> Callable[..., flask.Response]:
 
     @wraps(function)
     def view(**_: Any) -> flask.Response:
-        return _flask_response(Response.of(handler.run(_current_call())))
+        return _flask_response(respond(handler, _current_call()))
 
     return view
 

@@ -14,6 +14,7 @@ from openai_middleware.answer.event_mapping import ContractEvents, EventMapping,
 from openai_middleware.answer.response_mapping import AbsentOptional, ExtraFields, ResponseMapping
 from openai_middleware.config import APIHandlerAction, BodyMappings, EndpointConfig
 from openai_middleware.contract import Contract, Operation
+from openai_middleware.iteration import OwnLoop
 from openai_middleware.mapping.rule import BodyMapping, merged
 from openai_middleware.request.body import RequestMapping
 from openai_middleware.request.call import OpenAICall
@@ -27,8 +28,8 @@ _BOOLEANS: Final = frozenset(("has_more",))
 class CallHandler(Protocol):
     """A function that handles a call, however it does it."""
 
-    def run(self, call: OpenAICall) -> object:
-        """Handle a call in sync code."""
+    def run(self, call: OpenAICall, *, loop: OwnLoop | None = None) -> object:
+        """Handle a call in sync code; a coroutine runs on the loop, or where asgiref runs it."""
 
     async def arun(self, call: OpenAICall, *, pool: ThreadPoolExecutor | None = None) -> object:
         """Handle a call on an event loop; sync code runs in a thread of the pool."""

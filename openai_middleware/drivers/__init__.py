@@ -6,6 +6,7 @@ Frontend, Options, OpenAIEndpoint           the options, compiled; `Frontend.ope
 OpenAIError                what an app raises; `Response.of_error` and `error.response()` make its envelope
 CALL_KEY, call_in          where a call travels, and how it is found there
 Handler, Response          a view made of a function, and what the function's result amounts to
+respond                    the response of a handler in sync code, a stream as a sync iterator
 reporting                  a bug in a function becomes a line in the log, and an error that tells nothing of it
 map_answer, amap_answer    an answer whose body is iterated, for frameworks that hand over response objects
 iterate, aiterate          an async iterator in sync code, and the reverse
@@ -25,6 +26,7 @@ from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
 from openai_middleware.handlers.handler import Handler, reporting
 from openai_middleware.handlers.response import Response
+from openai_middleware.handlers.wsgi_app import respond
 from openai_middleware.headers import Header, as_bytes, as_text
 from openai_middleware.interfaces import ASGIApp, Environ, Message, Receive, Scope, Send, StartResponse, WSGIApp
 from openai_middleware.iteration import aclose, aiterate, close, iterate
@@ -73,4 +75,5 @@ __all__ = [
     "raw_path",
     "reporting",
     "request_headers",
+    "respond",
 ]

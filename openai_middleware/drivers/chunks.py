@@ -42,7 +42,7 @@ def map_answer(
         return None
     mapped = _mapped(answer, chunks)
     first = next(mapped, b"")
-    return MappedAnswer(_changed_headers(answer, headers), _preceded(first, mapped) if answer.is_stream else [first])
+    return MappedAnswer(_changed_headers(answer, headers), _Preceded(first, mapped) if answer.is_stream else [first])
 
 
 async def amap_answer(
@@ -54,7 +54,7 @@ async def amap_answer(
         return None
     mapped = _amapped(answer, chunks)
     first = await anext(mapped, b"")
-    return AsyncMappedAnswer(_changed_headers(answer, headers), _apreceded(first, mapped))
+    return AsyncMappedAnswer(_changed_headers(answer, headers), _AsyncPreceded(first, mapped))
 
 
 def _changed_headers(answer: Answer, headers: Sequence[Header]) -> Sequence[Header] | None:
@@ -96,18 +96,35 @@ def _failed(answer: Answer, error: Exception) -> bytes:
     return answer.fail(error)
 
 
-def _preceded(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    try:
-        yield first
-        yield from rest
-    finally:
-        close(rest)
+class _Preceded(Iterator[bytes]):
+    """A first chunk and the others. It is no generator: one that never started would not close what it iterates."""
+
+    def __init__(self, first: bytes, rest: Iterator[bytes]) -> None:
+        self._first: bytes | None = first
+        self._rest = rest
+
+    def __next__(self) -> bytes:
+        first, self._first = self._first, None
+        return next(self._rest) if first is None else first
+
+    def close(self) -> None:
+        """Close the others."""
+        self._first = None
+        close(self._rest)
 
 
-async def _apreceded(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    try:
-        yield first
-        async for chunk in rest:
-            yield chunk
-    finally:
-        await aclose(rest)
+class _AsyncPreceded(AsyncIterator[bytes]):
+    """The same, async."""
+
+    def __init__(self, first: bytes, rest: AsyncIterator[bytes]) -> None:
+        self._first: bytes | None = first
+        self._rest = rest
+
+    async def __anext__(self) -> bytes:
+        first, self._first = self._first, None
+        return await anext(self._rest) if first is None else first
+
+    async def aclose(self) -> None:
+        """Close the others."""
+        self._first = None
+        await aclose(self._rest)

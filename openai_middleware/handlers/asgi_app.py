@@ -58,14 +58,20 @@ async def answer_call(
     Raises:
         OpenAIError: The handler raised it, or failed: then it is a 500 that says so, and the log has the rest.
     """
-    with reporting(call):
-        response = Response.of(await handler.arun(call, pool=pool))
-        headers = as_bytes(response.headers)
-    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-    if response.events is None:
-        await send({"type": "http.response.body", "body": response.content})
-    else:
-        await _while_connected(_stream(aiterate(response.events, pool), send, call), receive)
+    events: AsyncIterator[bytes] | None = None
+    try:
+        with reporting(call):
+            response = Response.of(await handler.arun(call, pool=pool))
+            events = None if response.events is None else aiterate(response.events, pool)
+            headers = as_bytes(response.headers)
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        if events is None:
+            await send({"type": "http.response.body", "body": response.content})
+        else:
+            await _while_connected(_stream(events, send, call), receive)
+    finally:
+        # Where the stream has begun, it is closed already, in the task that it ran in.
+        await aclose(events)
 
 
 async def _stream(events: AsyncIterator[bytes], send: Send, call: OpenAICall) -> None:

@@ -9,6 +9,7 @@ from openai_middleware.config.contract_option import contract_of, operation_mist
 from openai_middleware.contract import Contract
 from openai_middleware.errors import NotFoundError
 from openai_middleware.handlers.handler import Handler, HandlerFunction
+from openai_middleware.iteration import OwnLoop
 from openai_middleware.mistakes import ConfigurationError, ConfigurationMistake, Mistakes, report_mistakes
 from openai_middleware.request.call import OpenAICall
 
@@ -87,13 +88,17 @@ class Dispatcher:
         """The handler of an operation, or None."""
         return self._handlers.get(operation or "")
 
-    def run(self, call: OpenAICall) -> Any:
+    def run(self, call: OpenAICall, *, loop: OwnLoop | None = None) -> Any:
         """Call the function of the call's operation from sync code, and return its result.
+
+        Args:
+            call: The call.
+            loop: Where a coroutine runs; see `Handler.run`.
 
         Raises:
             NotFoundError: None was registered.
         """
-        return self._handler_for(call).run(call)
+        return self._handler_for(call).run(call, loop=loop)
 
     async def arun(self, call: OpenAICall, *, pool: ThreadPoolExecutor | None = None) -> Any:
         """Call the function of the call's operation from async code, and return its result.

@@ -10,7 +10,7 @@ from typing import Any
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 
 from openai_middleware.errors import InternalServerError, NotFoundError, OpenAIError, UnprocessableEntityError
-from openai_middleware.iteration import shared_pool
+from openai_middleware.iteration import OwnLoop, shared_pool
 from openai_middleware.request.call import OpenAICall
 from openai_middleware.request.path import printable
 
@@ -83,10 +83,19 @@ class Handler:
             # No future can hold it (PEP 479 has the same for generators): whoever awaited it would wait for ever.
             raise RuntimeError("The handler raised StopIteration.") from error
 
-    def run(self, call: OpenAICall, *first: Any) -> Any:
-        """Call the function from sync code, and return its result; a coroutine function runs on a loop of its own."""
+    def run(self, call: OpenAICall, *first: Any, loop: OwnLoop | None = None) -> Any:
+        """Call the function from sync code, and return its result.
+
+        Args:
+            call: The call whose keyword arguments it gets.
+            first: What its first positional parameter gets instead of the body.
+            loop: Where a coroutine runs; what it returns may be read there. None is where `async_to_sync` of asgiref
+                runs it: on the server's loop where there is one, else on a loop that ends with it.
+        """
         result = self(call, *first)
-        return async_to_sync(_awaited)(result) if inspect.isawaitable(result) else result
+        if not inspect.isawaitable(result):
+            return result
+        return async_to_sync(_awaited)(result) if loop is None else loop.run(result)
 
     async def arun(self, call: OpenAICall, *first: Any, pool: ThreadPoolExecutor | None = None) -> Any:
         """Call the function from async code, and return its result.

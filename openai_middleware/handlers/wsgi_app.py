@@ -6,7 +6,7 @@ from openai_middleware.handlers.dispatcher import Dispatcher, as_handler
 from openai_middleware.handlers.handler import HandlerFunction, reporting, unknown_url
 from openai_middleware.handlers.response import Response
 from openai_middleware.interfaces import Environ, StartResponse, start_error, status_line
-from openai_middleware.iteration import iterate
+from openai_middleware.iteration import OwnLoop, close, iterate
 from openai_middleware.request.call import CALL_KEY, OpenAICall
 from openai_middleware.route import CallHandler
 
@@ -39,13 +39,49 @@ def answer_call(handler: CallHandler, call: OpenAICall, start_response: StartRes
         OpenAIError: The handler raised it, or failed: then it is a 500 that says so, and the log has the rest.
     """
     with reporting(call):
-        response = Response.of(handler.run(call))
-        start_response(status_line(response.status_code), list(response.headers))
+        response = respond(handler, call)
+        try:
+            start_response(status_line(response.status_code), list(response.headers))
+        except BaseException:
+            close(response.events)
+            raise
     if response.events is None:
         return [response.content or b""]
-    return _reported(iterate(response.events), call)
+    return _Reported(iterate(response.events), call)
 
 
-def _reported(events: Iterator[bytes], call: OpenAICall) -> Iterator[bytes]:
-    with reporting(call):
-        yield from events
+def respond(handler: CallHandler, call: OpenAICall) -> Response:
+    """The response of a handler in sync code. A coroutine, and the stream that it returns, run on one event loop.
+
+    What the handler raises, is raised.
+    """
+    loop = OwnLoop()
+    try:
+        response = Response.of(handler.run(call, loop=loop))
+    except BaseException:
+        loop.close()
+        raise
+    if response.events is None:
+        loop.close()
+    else:
+        response.events = iterate(response.events, loop)
+    return response
+
+
+class _Reported(Iterator[bytes]):
+    """Events, whose failure is reported."""
+
+    def __init__(self, events: Iterator[bytes], call: OpenAICall) -> None:
+        self._events = events
+        self._call = call
+
+    def __next__(self) -> bytes:
+        with reporting(self._call):
+            event = next(self._events, None)
+        if event is None:
+            raise StopIteration
+        return event
+
+    def close(self) -> None:
+        """Close the events."""
+        close(self._events)

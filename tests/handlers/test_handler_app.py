@@ -12,8 +12,16 @@ from typing import Any
 import httpx
 import pytest
 
-from openai_middleware import APIHandlerConfig, HandlerApp, OpenAIMiddleware, OpenAIWSGIMiddleware, WSGIHandlerApp
+from openai_middleware import (
+    APIHandlerConfig,
+    HandlerApp,
+    OpenAIMiddleware,
+    OpenAIWSGIMiddleware,
+    Response,
+    WSGIHandlerApp,
+)
 from openai_middleware.errors import InternalServerError, NotFoundError, RateLimitError
+from openai_middleware.request.call import CALL_KEY, OpenAICall
 from tests.support import drivers, wsgi_driver
 from tests.support.drivers import Sent
 from tests.support.handlers import Client, by_asgi, by_wsgi
@@ -35,6 +43,21 @@ def chat(serve: Serve, handler: Any, body: Any = CHAT, **options: Any) -> Sent:
     if isinstance(body, dict) and (inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler)):
         body = {**body, "stream": True}
     return serve(handler, "POST", "/v1/chat/completions", body, **options)
+
+
+def a_call() -> OpenAICall:
+    """A call of an endpoint without anything."""
+    empty: dict[str, Any] = {}
+    return OpenAICall(
+        operation=None,
+        method="POST",
+        path="/run",
+        body=None,
+        kwargs=empty,
+        path_params=empty,
+        query_params=empty,
+        body_params=empty,
+    )
 
 
 def own(handler: Any) -> Any:
@@ -447,6 +470,72 @@ def test_under_wsgi_a_stream_of_another_server_is_closed_with_its_iterable(kind:
     server.close()
 
     assert upstream.closes == 1
+
+
+@pytest.mark.parametrize("kind", [Upstream, AsyncUpstream])
+async def test_stream_is_closed_when_its_start_cannot_be_sent(kind: Callable[[], Any]) -> None:  # S8
+    upstream, client = kind(), Client()
+    client.fails = ConnectionResetError()
+    answer = Response(upstream, content_type="text/plain")
+
+    with pytest.raises(ConnectionResetError):
+        await client.asks(own(lambda body: answer))
+
+    assert upstream.closes == 1
+
+
+@pytest.mark.parametrize("kind", [Upstream, AsyncUpstream])
+async def test_stream_is_closed_when_a_header_of_its_start_has_no_latin_1_form(
+    kind: Callable[[], Any], caplog: pytest.LogCaptureFixture
+) -> None:  # S8
+    upstream, client = kind(), Client()
+    answer = Response(upstream, headers={"x-name": "\u0142"})
+
+    await client.asks(own(lambda body: answer))
+
+    assert (client.sent.status, upstream.closes) == (500, 1)
+
+
+@pytest.mark.parametrize("kind", [Upstream, AsyncUpstream])
+def test_under_wsgi_a_stream_is_closed_when_its_start_fails(kind: Callable[[], Any]) -> None:  # S8 W2
+    upstream = kind()
+
+    def start_response(*_: Any) -> Any:
+        raise ConnectionResetError
+
+    app = WSGIHandlerApp(lambda body: upstream)
+    with pytest.raises(InternalServerError):
+        app({CALL_KEY: a_call()}, start_response)
+
+    assert upstream.closes == 1
+
+
+@pytest.mark.parametrize("kind", [Upstream, AsyncUpstream])
+def test_under_wsgi_a_stream_of_which_nothing_was_taken_is_closed(kind: Callable[[], Any]) -> None:  # S8 W2
+    upstream = kind()
+
+    returned: Any = WSGIHandlerApp(lambda body: upstream)({CALL_KEY: a_call()}, Server().start_response)
+    returned.close()
+
+    assert upstream.closes == 1
+
+
+def test_under_wsgi_a_coroutine_and_its_stream_run_on_one_loop() -> None:
+    places = set()
+
+    async def stream() -> AsyncIterator[int]:
+        for number in range(3):
+            places.add((asyncio.get_running_loop(), asyncio.current_task()))
+            yield number
+
+    async def handler(body: Any) -> AsyncIterator[int]:
+        places.add((asyncio.get_running_loop(), asyncio.current_task()))
+        return stream()
+
+    sent = wsgi_driver.request(wsgi_driver.endpoint(WSGIHandlerApp(handler)), "POST", "/run")
+
+    assert [event.data for event in parse(sent.body)] == ["0", "1", "2"]
+    assert len(places) == 1
 
 
 @pytest.mark.parametrize("kind", ["endless", "sync_endless"])
