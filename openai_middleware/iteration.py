@@ -14,6 +14,10 @@ Item = TypeVar("Item")
 
 _END: Final = object()
 _THREADS: Final = 64
+_LOOP_IN_LOOP: Final = (
+    "An async function cannot run here, since an event loop runs in this thread already. Under gevent all requests "
+    "share one thread: use sync functions and generators there."
+)
 
 # The event loop alone would not keep them.
 _closings: set[asyncio.Task[None]] = set()
@@ -29,6 +33,15 @@ def shared_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_THREADS, "openai-handler")
 
 
+def is_on_asyncio() -> bool:
+    """Whether an event loop of asyncio runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 class OwnLoop:
     """An event loop for sync code. All that runs on it runs in one task: so timeouts and cancel scopes want it.
 
@@ -42,7 +55,15 @@ class OwnLoop:
         self._is_open = True
 
     def run(self, awaitable: Awaitable[Item]) -> Item:
-        """Run something to its end, and return its result."""
+        """Run something to its end, and return its result.
+
+        Raises:
+            RuntimeError: An event loop runs in this thread already.
+        """
+        if is_on_asyncio():
+            if inspect.iscoroutine(awaitable):
+                awaitable.close()
+            raise RuntimeError(_LOOP_IN_LOOP)
         loop = self._runner.get_loop()
         if self._task is None or self._task.done():
             self._has_job = asyncio.Event()
@@ -181,14 +202,14 @@ class _OnLoop(Iterator[Item], Generic[Item]):
         if self._is_closed:
             raise StopIteration
         try:
-            item = self._loop.run(anext(self._items, _END))
+            item = self._loop.run(_next(self._items))
         except BaseException:
             self.close()
             raise
         if item is _END:
             self.close()
             raise StopIteration
-        return item  # type: ignore[return-value]
+        return item  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """Close the iterator and its loop."""
@@ -199,6 +220,10 @@ class _OnLoop(Iterator[Item], Generic[Item]):
             self._loop.run(aclose(self._items))
         finally:
             self._loop.close()
+
+
+async def _next(items: AsyncIterator[Any]) -> Any:
+    return await anext(items, _END)
 
 
 def _seen(task: asyncio.Task[Any]) -> None:

@@ -433,6 +433,16 @@ def test_coroutine_and_the_stream_that_it_returns_share_loop_and_task() -> None:
     assert len(set(places)) == 1
 
 
+async def test_async_iterator_is_refused_with_a_reason_where_a_loop_runs_already() -> None:
+    """As under gevent, where all requests share a thread."""
+    items = AsyncEndless()
+
+    with pytest.raises(RuntimeError, match="gevent"):
+        next(iterate(items))
+    with pytest.raises(RuntimeError, match="gevent"):
+        OwnLoop().run(asyncio.sleep(0))
+
+
 def test_two_async_iterators_may_be_read_in_turns() -> None:
     first, second = (iterate(Closed().async_items(*items)) for items in ("abc", "xyz"))
 

@@ -3,16 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 from openai_middleware.handlers.dispatcher import Dispatcher, as_handler
 from openai_middleware.handlers.handler import HandlerFunction, reporting, unknown_url
 from openai_middleware.handlers.response import Response
 from openai_middleware.headers import as_bytes
 from openai_middleware.interfaces import Receive, Scope, Send, send_error
-from openai_middleware.iteration import aclose, aiterate
+from openai_middleware.iteration import aclose, aiterate, is_on_asyncio
 from openai_middleware.request.call import CALL_KEY, OpenAICall
 from openai_middleware.route import CallHandler
+
+_NEEDS_ASYNCIO: Final = (
+    "Functions as handlers need a server that runs on asyncio: uvicorn, daphne, granian, or hypercorn with its worker "
+    "classes asyncio and uvloop. On trio, such as hypercorn's worker class trio, apps can only be wrapped."
+)
 
 
 class HandlerApp:
@@ -57,7 +62,10 @@ async def answer_call(
 
     Raises:
         OpenAIError: The handler raised it, or failed: then it is a 500 that says so, and the log has the rest.
+        RuntimeError: The server does not run on asyncio.
     """
+    if not is_on_asyncio():
+        raise RuntimeError(_NEEDS_ASYNCIO)
     events: AsyncIterator[bytes] | None = None
     try:
         with reporting(call):
@@ -109,6 +117,9 @@ async def _disconnected(receive: Receive) -> None:
 async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
+        if not is_on_asyncio():
+            await send({"type": "lifespan.startup.failed", "message": _NEEDS_ASYNCIO})
+            return
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
