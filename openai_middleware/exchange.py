@@ -98,6 +98,11 @@ class Exchange:
             self._headers.append(header)
         self.body_reader = None if kind.startswith(_STREAMED_BODIES) else BodyReader(content_length, max_body_size)
 
+    @property
+    def name(self) -> str:
+        """The operation, or the endpoint's key, for messages."""
+        return self._route.name
+
     def receive(self, body: bytes | None) -> AppRequest:
         """Turn the request into the app's.
 

@@ -207,6 +207,9 @@ class _Outgoing:
             return ()
         if kind == "http.response.start" and self._answer is None and not self._held:
             return self._started(message)
+        if kind == "http.response.start" and not self.has_started:
+            # It would overtake the one that is kept back. Servers say the same of one that has left.
+            raise RuntimeError("The app sent a second http.response.start.")
         if kind == "http.response.body" and self._is_suspended:
             if message.get("more_body", False):
                 return (*self._released(), message)

@@ -1,5 +1,6 @@
 """The WSGI driver: moves bytes between server, exchange and app (PEP 3333)."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from itertools import chain
@@ -19,6 +20,8 @@ from openai_middleware.mistakes import report_mistakes
 from openai_middleware.options import Options
 from openai_middleware.request.body import BodyReader
 from openai_middleware.request.call import CALL_KEY, AppRequest
+
+logger = logging.getLogger("openai_middleware")
 
 _READ_SIZE = 64 * 1024
 
@@ -72,7 +75,7 @@ class WSGIDriver:
             else:
                 returned = self._app(environ, outgoing.start_response)
         except Exception as error:
-            return _Leaving(outgoing, outgoing.ended_by(error))
+            return _Leaving(outgoing.ended_by(error))
         return outgoing.following(returned, environ.get("wsgi.file_wrapper"))
 
 
@@ -151,7 +154,6 @@ class _Outgoing:
         self._write: Write | None = None
         self._is_broken = False
         self.has_started = False
-        self.failure: Exception | None = None
 
     def start_response(self, status: str, headers: WSGIHeaders, exc_info: ExcInfo | None = None) -> Write:
         """The app's `start_response`."""
@@ -181,7 +183,7 @@ class _Outgoing:
             # The server may send a file faster than Python can read it.
             self._begin()
             return chunks
-        return _Leaving(self, self._mapped(chunks), chunks)
+        return _Leaving(self._mapped(chunks), chunks)
 
     def ended_by(self, error: Exception) -> Iterable[bytes]:
         """What is still to leave for an app that failed. Raises the error where that is nothing."""
@@ -190,7 +192,8 @@ class _Outgoing:
             return start_error(error, self._start_response)
         if self._answer is None or not self.has_started or self._is_broken:
             raise error
-        self.failure = error
+        # It is not raised, neither here nor by `close`: servers would cut the connection instead of ending the stream.
+        logger.error("%s: the app failed after its event stream had begun.", self._exchange.name, exc_info=error)
         return [self._answer.fail(error)]
 
     def _mapped(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -235,8 +238,7 @@ class _Outgoing:
 class _Leaving:
     """An iterator that closes what the app returned, exactly once, however the iteration ends."""
 
-    def __init__(self, outgoing: _Outgoing, chunks: Iterable[bytes], returned: Iterable[bytes] = ()) -> None:
-        self._outgoing = outgoing
+    def __init__(self, chunks: Iterable[bytes], returned: Iterable[bytes] = ()) -> None:
         self._close: Callable[[], object] | None = getattr(returned, "close", None)
         self._chunks = iter(chunks)
         try:
@@ -255,11 +257,5 @@ class _Leaving:
 
     def close(self) -> None:
         close, self._close = self._close, None
-        try:
-            if close is not None:
-                close()
-        finally:
-            failure, self._outgoing.failure = self._outgoing.failure, None
-            if failure is not None:
-                # Not before: where iterating fails, servers cut the connection instead of ending the stream.
-                raise failure
+        if close is not None:
+            close()

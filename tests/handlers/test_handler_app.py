@@ -649,7 +649,7 @@ def test_bug_within_a_stream_is_an_error_frame_and_reaches_the_server(
 
     sent = serve(failing(error, CHUNK)[kind], "POST", target, body, raised)
 
-    [caught] = raised
+    [caught] = raised if serve is by_asgi else [caplog.records[-1].exc_info[1]]  # type: ignore[index, list-item]
     assert isinstance(caught, InternalServerError)
     assert caught.__cause__ is error
     _, frame = parse(sent.body)
@@ -661,13 +661,16 @@ def test_bug_within_a_stream_is_an_error_frame_and_reaches_the_server(
 
 
 @pytest.mark.parametrize("kind", STREAMS)
-def test_openai_error_within_a_stream_is_an_error_frame(kind: str, serve: Serve) -> None:  # S4
+def test_openai_error_within_a_stream_is_an_error_frame(
+    kind: str, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:  # S4
     error = NotFoundError("Gone.", param="model", code="gone")
     raised: list[Exception] = []
 
     sent = chat(serve, failing(error, CHUNK)[kind], raised=raised)
 
-    assert raised == [error]
+    assert raised == ([error] if serve is by_asgi else [])
+    assert [record.exc_info[1] for record in caplog.records if record.exc_info] == ([] if raised else [error])
     assert json.loads(parse(sent.body)[1].data) == {"error": error.detail}
     assert sent.is_complete
 
