@@ -166,7 +166,7 @@ class Exchange:
             return None
         if kind == "text/event-stream":
             self._expect(is_stream=True)
-            return EventStream(self._route.event_mapping, headers)
+            return EventStream(self._route.event_mapping, headers, self._route.name)
         if kind == "application/json" or kind.endswith("+json"):
             self._expect(is_stream=False)
             if self._route.response_mapping is not None:

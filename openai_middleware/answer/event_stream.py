@@ -4,6 +4,7 @@ The parsing follows the WHATWG HTML standard, section 9.2 (Server-sent events). 
 which drop a last event that has no blank line after it, and fail on an event whose data is empty.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -29,6 +30,11 @@ _DONE: Final = b"[DONE]"
 # A dot is a third of the price of a set; that it takes carriage returns, too, is tested apart.
 _PLAIN_EVENT: Final = re.compile(rb"(?:event: (?!error\n).+\n)?data: (\{.*)\n\n")
 
+MAX_EVENT_SIZE: Final = 16 * 1024 * 1024
+"""How many bytes an event may have that is mapped. A larger one leaves as its bytes come."""
+
+logger = logging.getLogger("openai_middleware")
+
 
 class EventStream:
     """One stream of Server-Sent Events on its way to the client. See `Answer`.
@@ -39,6 +45,7 @@ class EventStream:
     Args:
         mapping: What becomes of the events' data.
         headers: The app's headers.
+        name: The operation, or the endpoint's key, for the log.
     """
 
     __slots__ = (
@@ -46,7 +53,9 @@ class EventStream:
         "_buffer",
         "_has_id",
         "_is_first",
+        "_is_oversized",
         "_mapping",
+        "_name",
         "_searched",
         "_sequence_number",
         "has_started",
@@ -57,13 +66,15 @@ class EventStream:
     is_stream = True
     is_changed = True
 
-    def __init__(self, mapping: EventMapping, headers: Sequence[Header] = ()) -> None:
+    def __init__(self, mapping: EventMapping, headers: Sequence[Header] = (), name: str = "") -> None:
         present = {name.lower() for name, _ in headers}
         own = [header for header in headers if header[0].lower() not in OF_WHOLE_BODY]
         self.headers: Sequence[Header] = own + [header for header in AGAINST_BUFFERING if header[0] not in present]
         self.has_started = False
         self.is_complete = False
         self._mapping = mapping
+        self._name = name
+        self._is_oversized = False
         self._buffer = bytearray()
         self._searched = 0
         self._sequence_number = 0
@@ -75,7 +86,7 @@ class EventStream:
     def feed(self, chunk: bytes) -> bytes:
         """See `Answer.feed`: every event that ended here leaves."""
         buffer = self._buffer
-        if not buffer and (plain := _plain(chunk)) is not None:
+        if not buffer and len(chunk) <= MAX_EVENT_SIZE and (plain := _plain(chunk)) is not None:
             self.has_started = True
             return self._plain_event(chunk, plain)
         buffer += chunk
@@ -86,6 +97,12 @@ class EventStream:
             events.append(self._event(bytes(buffer[start:end])))
             start = self._searched = end
         del buffer[:start]
+        if self._is_oversized or len(buffer) > MAX_EVENT_SIZE:
+            # All but what may be the first half of its end.
+            unmapped = max(0, len(buffer) - _LONGEST_UNFINISHED_END)
+            events.append(self._unmapped(bytes(buffer[:unmapped])))
+            del buffer[:unmapped]
+            self._is_oversized = True
         self._searched = max(0, len(buffer) - _LONGEST_UNFINISHED_END)
         return self._leaving(b"".join(events))
 
@@ -101,6 +118,10 @@ class EventStream:
     def fail(self, error: BaseException) -> bytes:
         """See `Answer.fail`: the frames on which the SDKs raise. Half an event that has come is discarded."""
         self._buffer.clear()
+        if self._is_oversized:
+            # What has left of it cannot be taken back: it ends here, so that what follows is an event of its own.
+            self._is_oversized = False
+            return b"\n\n" + self.fail(error)
         if self.is_complete or not self.has_started:
             return b""
         self.is_complete = True
@@ -125,6 +146,11 @@ class EventStream:
 
     def _event(self, block: bytes) -> bytes:
         """Map one event, given with the empty line that ends it. Empty lines before it are dropped."""
+        if self._is_oversized:
+            self._is_oversized = False
+            return block
+        if len(block) > MAX_EVENT_SIZE:
+            return self._unmapped(block)
         if self._is_first:
             self._is_first = False
             block = block.removeprefix(_BYTE_ORDER_MARK)
@@ -152,6 +178,16 @@ class EventStream:
             return block
         mapped = self._mapped(payload)
         return block if mapped is payload else _rebuilt(lines, mapped)
+
+    def _unmapped(self, beginning: bytes) -> bytes:
+        """The beginning of an event that is too large to be mapped, or more of it."""
+        if self._is_oversized:
+            return beginning
+        logger.warning("%s: an event has more than %d bytes and leaves as it is.", self._name, MAX_EVENT_SIZE)
+        if self._is_first:
+            self._is_first = False
+            beginning = beginning.removeprefix(_BYTE_ORDER_MARK)
+        return beginning.lstrip(b"\r\n")
 
     def _plain_event(self, block: bytes, found: re.Match[bytes]) -> bytes:
         self._is_first = False

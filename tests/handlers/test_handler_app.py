@@ -649,7 +649,7 @@ def test_bug_within_a_stream_is_an_error_frame_and_reaches_the_server(
 
     sent = serve(failing(error, CHUNK)[kind], "POST", target, body, raised)
 
-    [caught] = raised if serve is by_asgi else [caplog.records[-1].exc_info[1]]  # type: ignore[index, list-item]
+    [caught] = raised if serve is by_asgi else [caplog.records[-1].exc_info[1]]  # type: ignore[index]
     assert isinstance(caught, InternalServerError)
     assert caught.__cause__ is error
     _, frame = parse(sent.body)
