@@ -6,10 +6,12 @@ from typing import Any, Final
 from openai_middleware.answer.answer import Answer
 from openai_middleware.answer.event_stream import EventStream
 from openai_middleware.answer.json_answer import JSONAnswer
-from openai_middleware.headers import Header, media_type
+from openai_middleware.errors import OpenAIError
+from openai_middleware.headers import REQUEST_ID, Header, identified, media_type, new_request_id, sent_request_id
 from openai_middleware.request.body import BodyReader, declared_length, decode_body
 from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, AppRequest, OpenAICall, merge_params
 from openai_middleware.request.query import parse_query
+from openai_middleware.request.refusal import log_refusal
 from openai_middleware.route import CallHandler, Route
 
 # Bodies that the app reads itself: they may be large, and parsing them is its business.
@@ -42,6 +44,7 @@ class Exchange:
         body_reader: What the driver feeds with the request body before `receive`; None where it leaves the body to the
             app.
         handler: What answers instead of the app, or None.
+        request_id: The id of the request: the one that it brings along, else a new one.
 
     Raises:
         RequestTooLargeError: The declared length of the body is over the limit.
@@ -59,6 +62,7 @@ class Exchange:
         "_route",
         "body_reader",
         "handler",
+        "request_id",
     )
 
     def __init__(
@@ -85,7 +89,7 @@ class Exchange:
         self._headers: list[Header] = []
         self.handler: CallHandler | None = route.handler
         kind = ""
-        content_length = None
+        content_length = request_id = None
         left_out = _OF_ENCODING if route.response_mapping is None else _OF_PARTS
         for header in headers:
             name = header[0].lower()
@@ -95,16 +99,32 @@ class Exchange:
                 kind = media_type(header[1])
             elif name == b"content-length":
                 content_length = declared_length(header[1])
+            elif name == REQUEST_ID:
+                request_id = sent_request_id(header[1])
             self._headers.append(header)
-        self.body_reader = None if kind.startswith(_STREAMED_BODIES) else BodyReader(content_length, max_body_size)
+        self.request_id = request_id or new_request_id()
+        is_streamed = kind.startswith(_STREAMED_BODIES)
+        try:
+            self.body_reader = None if is_streamed else BodyReader(content_length, max_body_size)
+        except OpenAIError as error:
+            self.refuse(error)
+            raise
 
     @property
     def name(self) -> str:
         """The operation, or the endpoint's key, for messages."""
         return self._route.name
 
+    def refuse(self, error: OpenAIError) -> None:
+        """Log that the request is refused with this error, before the app has seen it, and give the error its id."""
+        log_refusal(error, self._route.name, self.request_id)
+
+    def identified(self, headers: Sequence[Header]) -> Sequence[Header]:
+        """The headers of an answer with the request's id, where they have none: the very same where they have one."""
+        return identified(headers, self.request_id)
+
     def receive(self, body: bytes | None) -> AppRequest:
-        """Turn the request into the app's.
+        """Turn the request into the app's. A request that is refused here is logged.
 
         Args:
             body: The whole body; None where it was not read.
@@ -114,6 +134,13 @@ class Exchange:
                 wrong type, or a name was sent in two places.
             UnprocessableEntityError: A mandatory field is absent.
         """
+        try:
+            return self._received(body)
+        except OpenAIError as error:
+            self.refuse(error)
+            raise
+
+    def _received(self, body: bytes | None) -> AppRequest:
         route = self._route
         decoded = decode_body(body, is_json=route.request_mapping is not None) if body else None
         query_params = parse_query(self._query, route.query_types, _RESERVED) if self._query else {}
@@ -133,6 +160,7 @@ class Exchange:
             query_params=query_params,
             body_params=body_params,
             request_headers=self._headers,
+            request_id=self.request_id,
         )
         return AppRequest(call=call, method=self._method, path=self._app_path, headers=self._headers, body=body)
 
@@ -166,11 +194,11 @@ class Exchange:
             return None
         if kind == "text/event-stream":
             self._expect(is_stream=True)
-            return EventStream(self._route.event_mapping, headers, self._route.name)
+            return EventStream(self._route.event_mapping, headers, self._route.name, self.request_id)
         if kind == "application/json" or kind.endswith("+json"):
             self._expect(is_stream=False)
             if self._route.response_mapping is not None:
-                return JSONAnswer(self._route.name, self._route.response_mapping, headers)
+                return JSONAnswer(self._route.name, self._route.response_mapping, headers, self.request_id)
         return None
 
     def _expect(self, *, is_stream: bool) -> None:

@@ -46,6 +46,7 @@ class EventStream:
         mapping: What becomes of the events' data.
         headers: The app's headers.
         name: The operation, or the endpoint's key, for the log.
+        request_id: The id of the request, for the log.
     """
 
     __slots__ = (
@@ -56,6 +57,7 @@ class EventStream:
         "_is_oversized",
         "_mapping",
         "_name",
+        "_request_id",
         "_searched",
         "_sequence_number",
         "has_started",
@@ -66,7 +68,9 @@ class EventStream:
     is_stream = True
     is_changed = True
 
-    def __init__(self, mapping: EventMapping, headers: Sequence[Header] = (), name: str = "") -> None:
+    def __init__(
+        self, mapping: EventMapping, headers: Sequence[Header] = (), name: str = "", request_id: str = ""
+    ) -> None:
         present = {name.lower() for name, _ in headers}
         own = [header for header in headers if header[0].lower() not in OF_WHOLE_BODY]
         self.headers: Sequence[Header] = own + [header for header in AGAINST_BUFFERING if header[0] not in present]
@@ -74,6 +78,7 @@ class EventStream:
         self.is_complete = False
         self._mapping = mapping
         self._name = name
+        self._request_id = request_id
         self._is_oversized = False
         self._buffer = bytearray()
         self._searched = 0
@@ -183,7 +188,8 @@ class EventStream:
         """The beginning of an event that is too large to be mapped, or more of it."""
         if self._is_oversized:
             return beginning
-        logger.warning("%s: an event has more than %d bytes and leaves as it is.", self._name, MAX_EVENT_SIZE)
+        message = "%s: an event has more than %d bytes and leaves as it is (request %s)."
+        logger.warning(message, self._name, MAX_EVENT_SIZE, self._request_id)
         if self._is_first:
             self._is_first = False
             beginning = beginning.removeprefix(_BYTE_ORDER_MARK)

@@ -40,7 +40,7 @@ def map_answer(
     answer = exchange.answer(status, headers)
     if answer is None:
         return None
-    mapped = _mapped(answer, chunks)
+    mapped = _mapped(answer, chunks, exchange)
     first = next(mapped, b"")
     return MappedAnswer(_changed_headers(answer, headers), _Preceded(first, mapped) if answer.is_stream else [first])
 
@@ -52,7 +52,7 @@ async def amap_answer(
     answer = exchange.answer(status, headers)
     if answer is None:
         return None
-    mapped = _amapped(answer, chunks)
+    mapped = _amapped(answer, chunks, exchange)
     first = await anext(mapped, b"")
     return AsyncMappedAnswer(_changed_headers(answer, headers), _AsyncPreceded(first, mapped))
 
@@ -61,7 +61,7 @@ def _changed_headers(answer: Answer, headers: Sequence[Header]) -> Sequence[Head
     return None if answer.headers is headers else answer.headers
 
 
-def _mapped(answer: Answer, chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _mapped(answer: Answer, chunks: Iterable[bytes], exchange: Exchange) -> Iterator[bytes]:
     try:
         for chunk in chunks:
             if ready := answer.feed(chunk):
@@ -69,13 +69,13 @@ def _mapped(answer: Answer, chunks: Iterable[bytes]) -> Iterator[bytes]:
         if rest := answer.finish():
             yield rest
     except Exception as error:
-        yield _failed(answer, error)
+        yield _failed(answer, error, exchange)
     finally:
         if answer.is_stream:
             close(chunks)
 
 
-async def _amapped(answer: Answer, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+async def _amapped(answer: Answer, chunks: AsyncIterable[bytes], exchange: Exchange) -> AsyncIterator[bytes]:
     try:
         async for chunk in chunks:
             if ready := answer.feed(chunk):
@@ -83,16 +83,17 @@ async def _amapped(answer: Answer, chunks: AsyncIterable[bytes]) -> AsyncIterato
         if rest := answer.finish():
             yield rest
     except Exception as error:
-        yield _failed(answer, error)
+        yield _failed(answer, error, exchange)
     finally:
         await aclose(chunks)
 
 
-def _failed(answer: Answer, error: Exception) -> bytes:
+def _failed(answer: Answer, error: Exception, exchange: Exchange) -> bytes:
     """The end of what has begun. Servers cut the connection where a body raises, instead of ending the stream."""
     if not answer.has_started:
         raise error
-    logger.exception("The app failed after its event stream had begun.")
+    message = "%s: the app failed after its event stream had begun (request %s)."
+    logger.exception(message, exchange.name, exchange.request_id)
     return answer.fail(error)
 
 

@@ -23,6 +23,7 @@ from openai_middleware.request.call import CALL_KEY, AppRequest
 
 logger = logging.getLogger("openai_middleware")
 
+_FAILED = "%s: the app failed after its event stream had begun (request %s)."
 _READ_SIZE = 64 * 1024
 
 
@@ -45,10 +46,14 @@ class WSGIDriver:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request, as PEP 3333 says."""
         path = _decoded(environ.get("SCRIPT_NAME", "")) + _decoded(environ.get("PATH_INFO", ""))
+        exchange = request = None
         try:
             exchange = self._open(environ, path)
-            request = None if exchange is None else exchange.receive(_read_body(exchange.body_reader, environ))
+            if exchange is not None:
+                request = exchange.receive(_read_body(exchange.body_reader, environ))
         except OpenAIError as error:
+            if exchange is not None:
+                exchange.refuse(error)
             body = start_error(error, start_response)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else body
         if exchange is None or request is None:
@@ -161,8 +166,10 @@ class _Outgoing:
             raise RuntimeError("start_response was called twice, and without exc_info.")
         if self.has_started:
             return self._start_response(status, headers, exc_info)
-        self._start = (status, headers)
-        self._answer = self._exchange.answer(int(status[:3]), as_bytes(headers))
+        given = as_bytes(headers)
+        identified = self._exchange.identified(given)
+        self._start = (status, headers if identified is given else as_text(identified))
+        self._answer = self._exchange.answer(int(status[:3]), identified)
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -189,11 +196,11 @@ class _Outgoing:
         """What is still to leave for an app that failed. Raises the error where that is nothing."""
         if isinstance(error, OpenAIError) and not self.has_started:
             self.has_started = True
-            return start_error(error, self._start_response)
+            return start_error(error, self._start_response, request_id=self._exchange.request_id)
         if self._answer is None or not self.has_started or self._is_broken:
             raise error
         # It is not raised, neither here nor by `close`: servers would cut the connection instead of ending the stream.
-        logger.error("%s: the app failed after its event stream had begun.", self._exchange.name, exc_info=error)
+        logger.error(_FAILED, self._exchange.name, self._exchange.request_id, exc_info=error)
         return [self._answer.fail(error)]
 
     def _mapped(self, chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -125,7 +125,8 @@ def reporting(call: OpenAICall) -> Iterator[None]:
     except OpenAIError:
         raise
     except Exception as error:
-        logger.exception("%s: the handler failed.", call.operation or f"{call.method} {printable(call.path)}")
+        name = call.operation or f"{call.method} {printable(call.path)}"
+        logger.exception("%s: the handler failed (request %s).", name, call.request_id)
         raise InternalServerError("The server had an error while processing your request.") from error
 
 

@@ -379,7 +379,9 @@ async def test_answer_that_is_not_mapped_leaves_part_by_part(status: int) -> Non
     wire = Wire(request_messages(b""))
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        for number, message in enumerate([start(status, PLAIN), *(part(b"x", more_body=n < 3) for n in range(4))], 1):
+        for number, message in enumerate(
+            [start(status, [*PLAIN, (b"x-request-id", b"1")]), *(part(b"x", more_body=n < 3) for n in range(4))], 1
+        ):
             await send(message)
             assert len(wire.sent.messages) == number
             assert wire.sent.messages[-1] is message

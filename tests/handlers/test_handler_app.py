@@ -618,7 +618,7 @@ def test_bug_in_a_handler_is_an_error_that_is_not_tried_again(
         "code": None,
     }
     [record] = caplog.records
-    assert record.getMessage() == "chat.completions.create: the handler failed."
+    assert record.getMessage() == f"chat.completions.create: the handler failed (request {sent.request_id})."
     assert record.exc_info is not None
     assert "secret" in str(record.exc_info[1])
 
@@ -687,9 +687,10 @@ def test_what_ends_a_program_ends_it(error: BaseException, kind: str, caplog: py
 def test_bug_on_an_endpoint_of_ones_own_is_logged_with_its_path(caplog: pytest.LogCaptureFixture) -> None:
     app = wsgi_driver.endpoint(WSGIHandlerApp(failing(ValueError())["function"]))
 
-    assert wsgi_driver.request(app, "POST", "/run").status == 500
+    sent = wsgi_driver.request(app, "POST", "/run")
 
-    assert caplog.messages == ["POST /run: the handler failed."]
+    assert sent.status == 500
+    assert caplog.messages == [f"POST /run: the handler failed (request {sent.request_id})."]
 
 
 # --- what is not for the handler
@@ -825,9 +826,10 @@ def test_log_line_of_a_bug_cannot_be_forged(caplog: pytest.LogCaptureFixture) ->
     config.add_endpoint_handler("/run/{name}", "GET")
     app = OpenAIWSGIMiddleware(WSGIHandlerApp(failing(ValueError())["function"]), config=config)
 
-    assert wsgi_driver.request(app, "GET", "/run/a%0Aforged%1b[2J").status == 500
+    sent = wsgi_driver.request(app, "GET", "/run/a%0Aforged%1b[2J")
 
-    assert caplog.messages == ["GET /run/a\\nforged\\x1b[2J: the handler failed."]
+    assert sent.status == 500
+    assert caplog.messages == [f"GET /run/a\\nforged\\x1b[2J: the handler failed (request {sent.request_id})."]
 
 
 async def test_slow_sync_handlers_do_not_stop_the_work_of_others() -> None:
