@@ -1,9 +1,9 @@
 """HTTP headers as bytes and as text, and which of them describe a body."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from secrets import token_hex
 from typing import Final
 
 Header = tuple[bytes, bytes]
@@ -67,7 +67,7 @@ def malformed(headers: Mapping[str, str]) -> str | None:
 
 def new_request_id() -> str:
     """An id as OpenAI's own look: `req_` and 32 hexadecimal digits."""
-    return "req_" + token_hex(16)
+    return "req_" + os.urandom(16).hex()
 
 
 def sent_request_id(value: bytes) -> str | None:
