@@ -15,8 +15,7 @@ from openai_middleware.handlers.asgi_app import answer_call
 from openai_middleware.interfaces import ASGIApp, Message, Receive, Scope, Send, error_messages, send_error
 from openai_middleware.mistakes import report_mistakes
 from openai_middleware.options import Options
-from openai_middleware.request.body import BodyReader
-from openai_middleware.request.call import CALL_KEY
+from openai_middleware.request.call import CALL_KEY, AppRequest
 
 
 class ASGIDriver:
@@ -62,14 +61,8 @@ class ASGIDriver:
     async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         outgoing = _Outgoing(exchange, send)
         try:
-            body = None
-            if exchange.body_reader is not None:
-                body = await _read_body(exchange.body_reader, receive)
-                if body is None:
-                    return
-            request = exchange.receive(body)
-            if exchange.rewrite is not None:
-                request = await exchange.rewrite.arequest(request, exchange.mount)
+            if (request := await _received(exchange, receive)) is None:
+                return
             app_receive = outgoing.receiving(request.body, receive)
             if exchange.handler is not None:
                 await answer_call(exchange.handler, request.call, app_receive, outgoing.send)
@@ -117,16 +110,27 @@ class OpenAIMiddleware(ASGIDriver):
         super().__init__(app, Frontend(endpoints, prefix, **options))
 
 
-async def _read_body(reader: BodyReader, receive: Receive) -> bytes | None:
-    """The whole request body, or None where the client went away before its end."""
-    has_more = True
-    while has_more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        reader.feed(message.get("body", b""))
-        has_more = message.get("more_body", False)
-    return reader.end(is_complete=True)
+async def _received(exchange: Exchange, receive: Receive) -> AppRequest | None:
+    """The app's request, or None where the client went away before the end of the body."""
+    reader = exchange.body_reader
+    body = None
+    try:
+        if reader is not None:
+            has_more = True
+            while has_more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                reader.feed(message.get("body", b""))
+                has_more = message.get("more_body", False)
+            body = reader.end(is_complete=True)
+        request = exchange.receive(body)
+        if exchange.rewrite is not None:
+            request = await exchange.rewrite.arequest(request, exchange.mount)
+        return request
+    except OpenAIError as error:
+        exchange.refuse(error)
+        raise
 
 
 class _Outgoing:
@@ -209,7 +213,10 @@ class _Outgoing:
         kind = message["type"]
         if self._is_replaced:
             return ()
-        if kind == "http.response.start" and self._answer is None and not self._held:
+        if kind == "http.response.start" and not self.has_started:
+            if self._answer is not None or self._held:
+                # It would overtake the one that is kept back. Servers say the same of one that has left.
+                raise RuntimeError("The app sent a second http.response.start.")
             return self._started(message)
         if kind == "http.response.body" and self._is_suspended:
             if message.get("more_body", False):
@@ -225,10 +232,10 @@ class _Outgoing:
         return (*self._ended(), message)
 
     def _started(self, start: Message) -> Sequence[Message]:
-        headers = start.get("headers", ())
-        if not isinstance(headers, list | tuple):
-            # ASGI allows any iterable; one that can be read only once is read here.
-            headers = list(headers)
+        given = start.get("headers", ())
+        # ASGI allows any iterable; one that can be read only once is read here.
+        headers = self._exchange.identified(given if isinstance(given, list | tuple) else list(given))
+        if headers is not given:
             start = {**start, "headers": headers}
         self._held = [start]
         if start["status"] == 500 and isinstance(sys.exc_info()[1], OpenAIError) and not start.get("trailers"):
@@ -296,7 +303,7 @@ class _Outgoing:
     def _replaced_by(self, error: OpenAIError) -> Sequence[Message]:
         self.has_started = self._is_replaced = True
         self._is_passing = False
-        return error_messages(error)
+        return error_messages(error, self._exchange.request_id)
 
     async def _forward(self, messages: Sequence[Message]) -> None:
         if self._queue is not None:
