@@ -1,10 +1,11 @@
 """HTTP headers as bytes and as text, and which of them describe a body."""
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Final
+
+from openai_middleware.identifiers import new_identifier
 
 Header = tuple[bytes, bytes]
 
@@ -68,7 +69,7 @@ def malformed(headers: Mapping[str, str]) -> str | None:
 
 def new_request_id() -> str:
     """An id as OpenAI's own look: `req_` and 32 hexadecimal digits."""
-    return "req_" + os.urandom(16).hex()
+    return new_identifier("req_")
 
 
 def sent_request_id(value: bytes) -> str | None:

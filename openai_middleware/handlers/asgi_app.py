@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from openai_middleware.errors import OpenAIError
 from openai_middleware.handlers.dispatcher import Dispatcher, as_handler
-from openai_middleware.handlers.handler import HandlerFunction, reported, reporting, unknown_url
+from openai_middleware.handlers.handler import HandlerFunction, reporting, unknown_url
 from openai_middleware.handlers.replying import arespond
 from openai_middleware.handlers.response import Response
 from openai_middleware.headers import Header, as_bytes
@@ -117,29 +116,29 @@ async def send_response(
         if events is None:
             await send({"type": "http.response.body", "body": response.content})
         else:
+            stream = events if call.delivery.is_final else _reported(events, call)
             if keep_alive is not None:
-                events = _kept_alive(events, keep_alive)
-            await _while_connected(_stream(events, send, call), receive)
+                stream = _kept_alive(stream, keep_alive)
+            await _while_connected(_stream(stream, send), receive)
     finally:
         # Where the stream has begun, it is closed already, in the task that it ran in.
         await aclose(events)
 
 
-async def _stream(events: AsyncIterator[bytes], send: Send, call: OpenAICall) -> None:
+async def _stream(events: AsyncIterator[bytes], send: Send) -> None:
     try:
-        while True:
-            try:
-                event = await anext(events, None)
-            except OpenAIError:
-                raise
-            except Exception as error:
-                raise reported(error, call) from error
-            if event is None:
-                break
+        async for event in events:
             await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     finally:
         await aclose(events)
+
+
+async def _reported(events: AsyncIterator[bytes], call: OpenAICall) -> AsyncIterator[bytes]:
+    """Events, whose failure is reported."""
+    with reporting(call):
+        async for event in events:
+            yield event
 
 
 async def _kept_alive(events: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
