@@ -268,6 +268,10 @@ class _AsyncRest(AsyncIterator[Any]):
         self._rest = rest
         self._items = items
 
+    def __aiter__(self) -> AsyncIterator[Any]:
+        # What is iterated is the generator itself: a step through here would cost as much as a piece of text.
+        return self._rest
+
     def __anext__(self) -> Awaitable[Any]:
         return anext(self._rest)
 
