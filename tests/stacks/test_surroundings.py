@@ -51,6 +51,7 @@ EVENTS: Headers = [("content-type", "text/event-stream")]
 CREATE = "/v1/chat/completions"
 QUESTION = {"model": "m", "messages": [{"role": "user", "content": "Who am I?"}]}
 BODY = json.dumps(QUESTION).encode()
+STREAM_BODY = json.dumps({**QUESTION, "stream": True}).encode()
 USERS = {"Bearer sk-ada": "ada"}
 ADA = [*JSON, ("Authorization", "Bearer sk-ada")]
 REFUSALS = {
@@ -326,7 +327,9 @@ def test_function_finds_what_a_check_left_in_the_context(  # O9
     else:
         stacked = interface.middleware(remember(app), prefix="/v1")
     for user in ("ada", "bob"):
-        reply = interface.send(stacked, CREATE, headers=[*JSON, ("X-User", user)])
+        is_stream = inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler)
+        body = STREAM_BODY if is_stream else BODY
+        reply = interface.send(stacked, CREATE, body, headers=[*JSON, ("X-User", user)])
         assert f'"model":"{user}"'.encode() in reply.body
 
 
@@ -463,7 +466,7 @@ def test_session_is_kept_by_mapped_answers(place: Place, stream: bool) -> None:
     headers = list(JSON)
     counts = []
     for _ in range(3):
-        reply = ASGI.send(app, CREATE, headers=headers)
+        reply = ASGI.send(app, CREATE, STREAM_BODY if stream else BODY, headers=headers)
         counts.append((decoded(reply.body)[0] if stream else reply.json)["system_fingerprint"])
         cookie = reply.header("set-cookie")
         assert cookie is not None
@@ -644,7 +647,7 @@ def junk_stream(mode: Mode, headers: Headers) -> StreamingHttpResponse:
 def test_django_leaves_streams_of_the_api_uncompressed(mode: Mode, place: Place) -> None:  # S1 O7
     answer = junk_stream(mode, EVENTS)
     site = django_site(mode, place, "django.middleware.gzip.GZipMiddleware", answer)
-    reply = site.send("POST", CREATE, BODY, headers=COMPRESSED)
+    reply = site.send("POST", CREATE, STREAM_BODY, headers=COMPRESSED)
     assert decoded(reply.body) == decoded(STREAM)
     assert len(reply.chunks) == 3
 
