@@ -7,11 +7,12 @@ OpenAIError                what an app raises; `Response.of_error` and `error.re
 CALL_KEY, call_in          where a call travels, and how it is found there
 Handler, Response          a view made of a function, and an answer as it leaves
 respond, arespond          a function called for a call, and what its result amounts to as a `Response`
+send_response              such a `Response` sent as an ASGI answer
 reporting                  a bug in a function becomes a line in the log, and an error that tells nothing of it
 map_answer, amap_answer    an answer whose body is iterated, for frameworks that hand over response objects
 iterate, aiterate          an async iterator in sync code, and the reverse
 BodyReader, AppRequest, Answer              a request body coming in, the app's request, the app's answer going out
-request_headers, keys_left_out, raw_path    a WSGI environ, read and cleaned
+request_headers, keys_left_out, raw_path, redirected    a WSGI environ, read, cleaned, and sent to another route
 as_text, as_bytes          headers as text and as bytes
 """
 
@@ -19,11 +20,12 @@ from openai_middleware.answer.answer import Answer
 from openai_middleware.contract import OpenAIEndpoint
 from openai_middleware.drivers.asgi import ASGIDriver, OpenAIMiddleware
 from openai_middleware.drivers.chunks import AsyncMappedAnswer, MappedAnswer, amap_answer, map_answer
-from openai_middleware.drivers.environ import keys_left_out, raw_path, request_headers
+from openai_middleware.drivers.environ import keys_left_out, raw_path, redirected, request_headers
 from openai_middleware.drivers.wsgi import OpenAIWSGIMiddleware, WSGIDriver
 from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
+from openai_middleware.handlers.asgi_app import send_response
 from openai_middleware.handlers.handler import Handler, reporting
 from openai_middleware.handlers.replying import arespond, respond
 from openai_middleware.handlers.response import Response
@@ -74,7 +76,9 @@ __all__ = [
     "keys_left_out",
     "map_answer",
     "raw_path",
+    "redirected",
     "reporting",
     "request_headers",
     "respond",
+    "send_response",
 ]
