@@ -2,30 +2,48 @@
 
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.http.response import ResponseHeaders
 
 from openai_middleware.drivers import (
     AsyncMappedAnswer,
     Exchange,
+    HandlerSource,
     Header,
     MappedAnswer,
+    OpenAICall,
     Response,
     aiterate,
     amap_answer,
+    arespond,
     as_bytes,
     as_text,
     iterate,
     map_answer,
+    respond,
 )
 from openai_middleware.errors import OpenAIError
 
-__all__ = ["amapped_response", "http_response", "is_asgi", "mapped_response", "openai_error_response"]
+__all__ = ["aanswer", "amapped_response", "answer", "http_response", "is_asgi", "mapped_response", "openai_error_response"]
 
 
 def is_asgi(request: HttpRequest) -> bool:
     """Whether an ASGI server runs Django: what it can stream depends on that, not on the mode of a middleware."""
     return hasattr(request, "scope")
+
+
+def answer(source: HandlerSource, call: OpenAICall, request: HttpRequest, *first: Any) -> HttpResponseBase:
+    """What a handler answers, from sync code. See `respond`."""
+    return http_response(request, respond(source, call, *first))
+
+
+async def aanswer(source: HandlerSource, call: OpenAICall, request: HttpRequest, *first: Any) -> HttpResponseBase:
+    """The same as `answer`, from async code."""
+    if is_asgi(request):
+        return http_response(request, await arespond(source, call, *first))
+    # WSGI has an event loop for this call alone, and a loop that ends closes the generators that it has begun.
+    return await sync_to_async(answer)(source, call, request, *first)
 
 
 def http_response(request: HttpRequest, response: Response) -> HttpResponseBase:

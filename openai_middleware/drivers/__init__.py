@@ -6,6 +6,7 @@ Frontend, Options, OpenAIEndpoint           the options, compiled; `Frontend.ope
 OpenAIError                what an app raises; `Response.of_error` and `error.response()` make its envelope
 CALL_KEY, call_in          where a call travels, and how it is found there
 Handler, Response          a view made of a function, and an answer as it leaves
+HandlerSource              what finds the function for a call: a `Handler`, a `Dispatcher`
 respond, arespond          a function called for a call, and what its result amounts to as a `Response`
 send_response              such a `Response` sent as an ASGI answer
 reporting                  a bug in a function becomes a line in the log, and an error that tells nothing of it
@@ -35,6 +36,7 @@ from openai_middleware.iteration import aclose, aiterate, close, iterate
 from openai_middleware.options import Options
 from openai_middleware.request.body import BodyReader
 from openai_middleware.request.call import CALL_KEY, AppRequest, OpenAICall, call_in
+from openai_middleware.route import HandlerSource
 
 __all__ = [
     "CALL_KEY",
@@ -48,6 +50,7 @@ __all__ = [
     "Exchange",
     "Frontend",
     "Handler",
+    "HandlerSource",
     "Header",
     "MappedAnswer",
     "Message",

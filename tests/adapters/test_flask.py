@@ -18,7 +18,7 @@ from werkzeug.exceptions import abort
 
 from openai_middleware import APIHandlerConfig, OpenAIEndpoint, OpenAIWSGIMiddleware, Response
 from openai_middleware.adapters.flask import openai_call, openai_view, set_openai_frontend
-from openai_middleware.errors import AuthenticationError, ConfigurationError, NotFoundError, OpenAIError, RateLimitError
+from openai_middleware.errors import AuthenticationError, ConfigurationError, NotFoundError, RateLimitError
 from tests.support.server_sent_events import parse
 from tests.support.stacks import JSON, Reply, StackedApp, drive_wsgi, wsgi_environ
 

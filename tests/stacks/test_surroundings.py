@@ -5,6 +5,7 @@ second instance, and a mount.
 """
 
 import gzip
+import inspect
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
