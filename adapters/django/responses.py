@@ -25,7 +25,15 @@ from openai_middleware.drivers import (
 )
 from openai_middleware.errors import OpenAIError
 
-__all__ = ["aanswer", "amapped_response", "answer", "http_response", "is_asgi", "mapped_response", "openai_error_response"]
+__all__ = [
+    "aanswer",
+    "amapped_response",
+    "answer",
+    "http_response",
+    "is_asgi",
+    "mapped_response",
+    "openai_error_response",
+]
 
 
 def is_asgi(request: HttpRequest) -> bool:

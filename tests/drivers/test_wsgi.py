@@ -571,7 +571,9 @@ def test_eight_threads_and_a_thousand_interleaved_requests_do_not_touch_each_oth
     middleware = chat(app)
 
     def answered(number: int) -> Any:
-        sent = request(middleware, "POST", "/v1/chat/completions", {"model": number, "messages": [], "stream": number % 2 == 0})
+        sent = request(
+            middleware, "POST", "/v1/chat/completions", {"model": number, "messages": [], "stream": number % 2 == 0}
+        )
         if number % 2:
             return sent.json["id"]
         event, done = parse(sent.body)
@@ -936,7 +938,11 @@ def test_streams_are_not_held_back_by_proxies(own: WSGIHeaders) -> None:  # S6
     ("target", "body", "frame"),
     [
         ("/v1/chat/completions", CHAT, Event('{"error":%s}')),
-        ("/v1/responses", {"input": "x", "stream": True}, Event('{"type":"error","sequence_number":1,"error":%s}', "error")),
+        (
+            "/v1/responses",
+            {"input": "x", "stream": True},
+            Event('{"type":"error","sequence_number":1,"error":%s}', "error"),
+        ),
     ],
 )
 @pytest.mark.parametrize(

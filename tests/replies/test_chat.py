@@ -101,7 +101,8 @@ def test_calls_decide_the_finish_reason_unless_the_answer_was_cut(given: Any, le
 
 
 @pytest.mark.parametrize(
-    ("given", "leaves"), [('{"a":  1}', '{"a":  1}'), ("{broken", "{broken"), ("", "{}"), ({}, "{}"), ({"a": [1]}, '{"a":[1]}')]
+    ("given", "leaves"),
+    [('{"a":  1}', '{"a":  1}'), ("{broken", "{broken"), ("", "{}"), ({}, "{}"), ({"a": [1]}, '{"a":[1]}')],
 )
 def test_arguments_leave_as_text_as_they_are_and_as_json_otherwise(given: Any, leaves: str) -> None:  # R8
     call = ToolCall("weather", given)

@@ -41,7 +41,13 @@ def test_text_is_a_whole_completion() -> None:  # R60 R2 R4
 
 @pytest.mark.parametrize(
     ("given", "left"),
-    [(None, "stop"), ("stop", "stop"), ("length", "length"), ("content_filter", "content_filter"), ("tool_calls", "stop")],
+    [
+        (None, "stop"),
+        ("stop", "stop"),
+        ("length", "length"),
+        ("content_filter", "content_filter"),
+        ("tool_calls", "stop"),
+    ],
 )
 def test_finish_reason_is_one_that_the_api_knows(given: Any, left: str) -> None:  # R60
     assert choice_of(Reply("Yes.", finish_reason=given))["finish_reason"] == left

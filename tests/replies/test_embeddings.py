@@ -46,10 +46,10 @@ def test_vectors_leave_in_base64_where_that_is_asked_for() -> None:  # R70
     assert struct.unpack("<2f", base64.b64decode(answer["data"][0]["embedding"])) == (0.5, -1.0)
 
 
-@pytest.mark.parametrize(("given", "count"), [("a", 1), (["a"], 1), ([1, 2, 3], 1), ([[1, 2], [3]], 2), (["a", "b"], 2)])
-def test_there_are_as_many_vectors_as_inputs(
-    given: Any, count: int, caplog: pytest.LogCaptureFixture
-) -> None:  # R70
+@pytest.mark.parametrize(
+    ("given", "count"), [("a", 1), (["a"], 1), ([1, 2, 3], 1), ([[1, 2], [3]], 2), (["a", "b"], 2)]
+)
+def test_there_are_as_many_vectors_as_inputs(given: Any, count: int, caplog: pytest.LogCaptureFixture) -> None:  # R70
     assert len(embed([[1.0]] * count, input=given).json["data"]) == count
     sent = embed([[1.0]] * (count + 1), input=given)
     assert (sent.status, sent.error["type"]) == (500, "server_error")

@@ -11,7 +11,17 @@ import pytest
 import openai_middleware.contract
 from openai_middleware import Reply, ToolCall, Usage
 from openai_middleware.errors import BadRequestError, OpenAIError, RateLimitError
-from tests.support.replies import RESPONSES, broken, deltas_of, documents, events_of, saying, send, validate_events, whole_of
+from tests.support.replies import (
+    RESPONSES,
+    broken,
+    deltas_of,
+    documents,
+    events_of,
+    saying,
+    send,
+    validate_events,
+    whole_of,
+)
 
 OPEN_RESPONSES = Path(openai_middleware.contract.__file__).parent / "open-responses.json"
 WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": True}
@@ -59,8 +69,12 @@ def test_text_is_a_whole_response_with_every_field_that_open_responses_requires(
     assert item == {"type": "message", "status": "completed", "role": "assistant", "content": [text_part("Hello.")]}
     told = {name: answer[name] for name in ("object", "status", "model", "error", "incomplete_details", "usage")}
     assert told == {
-        **{"object": "response", "status": "completed", "model": "m"},
-        **{"error": None, "incomplete_details": None, "usage": None},
+        "object": "response",
+        "status": "completed",
+        "model": "m",
+        "error": None,
+        "incomplete_details": None,
+        "usage": None,
     }
     assert (answer["background"], answer["service_tier"], answer["store"]) == (False, "default", False)
     assert isinstance(answer["created_at"], int)
@@ -70,11 +84,24 @@ def test_text_is_a_whole_response_with_every_field_that_open_responses_requires(
 def test_what_the_request_does_not_say_leaves_as_openai_s_defaults() -> None:  # R41
     answer = whole_of(RESPONSES, "Hello.", tools=None, metadata=None, temperature=None, text=None, reasoning={})
     defaults = {
-        **{"instructions": None, "tools": [], "tool_choice": "auto", "parallel_tool_calls": True, "temperature": 1},
-        **{"top_p": 1, "truncation": "disabled", "metadata": {}, "max_output_tokens": None, "max_tool_calls": None},
-        **{"top_logprobs": 0, "presence_penalty": 0, "frequency_penalty": 0, "previous_response_id": None},
-        **{"text": {"format": {"type": "text"}}, "reasoning": {"effort": None, "summary": None}},
-        **{"prompt_cache_key": None, "safety_identifier": None},
+        "instructions": None,
+        "tools": [],
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+        "temperature": 1,
+        "top_p": 1,
+        "truncation": "disabled",
+        "metadata": {},
+        "max_output_tokens": None,
+        "max_tool_calls": None,
+        "top_logprobs": 0,
+        "presence_penalty": 0,
+        "frequency_penalty": 0,
+        "previous_response_id": None,
+        "text": {"format": {"type": "text"}},
+        "reasoning": {"effort": None, "summary": None},
+        "prompt_cache_key": None,
+        "safety_identifier": None,
     }
     assert {name: answer[name] for name in defaults} == defaults
 
@@ -121,8 +148,11 @@ def test_items_stand_in_the_order_they_were_said() -> None:  # R42 R44
     assert message["content"] == [text_part("Wait.")]
     assert re.fullmatch("fc_[A-Za-z0-9]{16,64}", call.pop("id"))
     assert call == {
-        **{"type": "function_call", "status": "completed", "call_id": "call_1"},
-        **{"name": "weather", "arguments": '{"city":"Köln"}'},
+        "type": "function_call",
+        "status": "completed",
+        "call_id": "call_1",
+        "name": "weather",
+        "arguments": '{"city":"Köln"}',
     }
 
 
@@ -140,8 +170,11 @@ def test_call_of_a_custom_tool_is_custom() -> None:  # R42
     [call] = output_of(Reply(tool_calls=[ToolCall("shell", "ls -l", id="call_1")]), tools=[SHELL])
     assert re.fullmatch("ctc_[A-Za-z0-9]{16,64}", call.pop("id"))
     assert call == {
-        **{"type": "custom_tool_call", "status": "completed", "call_id": "call_1"},
-        **{"name": "shell", "input": "ls -l"},
+        "type": "custom_tool_call",
+        "status": "completed",
+        "call_id": "call_1",
+        "name": "shell",
+        "input": "ls -l",
     }
 
 
@@ -198,7 +231,11 @@ def test_events_of_a_text_stand_in_openai_s_order() -> None:  # R46 R48
     identifier = added["item"]["id"]
     place = {"item_id": identifier, "output_index": 0, "content_index": 0}
     assert added["item"] == {
-        **{"id": identifier, "type": "message", "status": "in_progress", "role": "assistant", "content": []}
+        "id": identifier,
+        "type": "message",
+        "status": "in_progress",
+        "role": "assistant",
+        "content": [],
     }
     assert place.items() <= part.items()
     assert part["part"] == text_part("")
