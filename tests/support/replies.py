@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
-from pydantic import TypeAdapter
 
 from openai_middleware import Dispatcher
 from openai_middleware.errors import OpenAIError
@@ -29,7 +28,9 @@ QUESTIONS: dict[str, dict[str, Any]] = {
 }
 
 _WHOLE: dict[str, Any] = {CHAT: ChatCompletion, RESPONSES: Response, COMPLETIONS: Completion}
-_EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
+_EVENTS = {
+    get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(get_args(ResponseStreamEvent)[0])
+}
 
 
 def replying(function: Callable[..., Any]) -> Dispatcher:
@@ -97,7 +98,7 @@ def validate_events(operation: str, events: Iterable[Any]) -> None:
         if operation == CHAT:
             ChatCompletionChunk.model_validate(event)
         elif operation == RESPONSES:
-            _EVENT.validate_python(event)
+            _EVENTS[event["type"]].model_validate(event)
 
 
 def rendered(operation: str, pieces: Iterable[Any], **fields: Any) -> tuple[list[Any], Any]:
