@@ -9,7 +9,7 @@ from openai_middleware.replies.rendering import tools_of
 
 _ROLES: Final = ("system", "developer", "user", "assistant")
 _SAME_NAME: Final = (
-    *("model", "temperature", "top_p", "parallel_tool_calls", "metadata", "service_tier", "prompt_cache_key"),
+    *("model", "temperature", "top_p", "metadata", "service_tier", "prompt_cache_key"),
     *("safety_identifier", "user", "stream"),
 )
 _WAY_OUT: Final = "Nothing is stored on this server: send the items themselves in `input`, and `store: false`."
@@ -234,6 +234,8 @@ def _chat_fields(request: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "tools", tools
         if choice is not None:
             yield "tool_choice", choice
+        if request.get("parallel_tool_calls") is not None:
+            yield "parallel_tool_calls", request["parallel_tool_calls"]
     if request.get("max_output_tokens") is not None:
         yield "max_completion_tokens", request["max_output_tokens"]
     reasoning = request.get("reasoning")

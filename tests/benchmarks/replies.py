@@ -19,8 +19,8 @@ ROUNDS = 25
 REQUESTS = 10
 PIECES = 200
 SENTENCE = "Twice half its length, as it has ever been."
-CHAT = {"model": "m", "messages": [{"role": "user", "content": "How long is a piece of string?"}]}
-RESPONSES = {"model": "m", "input": "How long is a piece of string?"}
+CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "How long is a piece of string?"}]}
+RESPONSES: dict[str, Any] = {"model": "m", "input": "How long is a piece of string?"}
 TARGETS = {"chat": ("/v1/chat/completions", CHAT), "responses": ("/v1/responses", RESPONSES)}
 
 
