@@ -228,6 +228,9 @@ def _chat_fields(request: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name in _SAME_NAME:
         if request.get(name) is not None:
             yield name, request[name]
+    if request.get("stream") is True:
+        # Responses always tell the usage, and chunks only where they were asked for it.
+        yield "stream_options", {"include_usage": True}
     tools = chat_tools(request)
     choice = _tool_choice(request, tools)
     if tools:
