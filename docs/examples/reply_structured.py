@@ -29,8 +29,11 @@ def extract(messages: list[dict[str, Any]], response_format: dict[str, Any] | No
     return json.dumps({name: found[name] for name in wanted})
 
 
-app = OpenAIMiddleware(HandlerApp(dispatch), prefix="/v1")
 # --8<-- [end:app]
+
+# --8<-- [start:server]
+app = OpenAIMiddleware(HandlerApp(dispatch), prefix="/v1")
+# --8<-- [end:server]
 
 
 # --8<-- [start:client]
