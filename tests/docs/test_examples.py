@@ -59,6 +59,43 @@ def test_adapter_written_from_the_page_alone_is_short_and_serves_the_sdk(tmp_pat
     assert len(example.read_text("utf-8").splitlines()) < 60
 
 
+DOCS = EXAMPLES.parent
+SHOWN = re.compile(r"examples/(?P<name>\w+\.py)|^```text\n(?P<output>.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def outputs(page: str) -> dict[str, list[str]]:
+    """What a page says that its examples print: an output belongs to the example that was shown last before it."""
+    name, found = "", dict[str, list[str]]()
+    for shown in SHOWN.finditer((DOCS / page).read_text("utf-8")):
+        if shown["name"]:
+            name = shown["name"]
+        else:
+            found.setdefault(name, []).append(shown["output"])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "expected"),
+    [(page, name, expected) for page in ("replies.md", "bridge.md") for name, expected in outputs(page).items()],
+)
+def test_page_shows_what_its_example_prints(page: str, name: str, expected: list[str], tmp_path: Path) -> None:
+    printed = run(EXAMPLES / name, tmp_path).stdout
+    for output in expected:
+        assert output in printed
+
+
+def test_readme_runs_as_it_stands(tmp_path: Path) -> None:
+    readme = (EXAMPLES.parents[1] / "README.md").read_text("utf-8")
+    app, client, printed = re.findall(r"^```(?:python|text)\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)[:3]
+    assert len([line for line in app.splitlines() if line]) <= 10
+    (tmp_path / "app.py").write_text(app)
+    command = python("-m", "uvicorn", "app:app", "--port", "0")
+    with server_process(command, r"running on (http://\S+)", cwd=tmp_path) as server:
+        assert "http://127.0.0.1:8000/" in client
+        (tmp_path / "client.py").write_text(client.replace("http://127.0.0.1:8000", server.ready[1]))
+        assert run(tmp_path / "client.py", tmp_path).stdout == printed.rstrip("\n")
+
+
 # The demo
 
 
