@@ -2,6 +2,7 @@
 
     make test-clients                   # all of them
     make test-clients ARGS=ai-sdk       # one
+    make test-clients ARGS=--page       # all of them, and write docs/clients.md anew
     make test-clients ARGS=--lock       # raise what is pinned below the packages that are tested
 
 What they said is in `.clients/results.json`, and what they printed beside it. None of them reaches anything but the
@@ -17,6 +18,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.real_clients import page
 from tests.real_clients.checks import Result, read
 from tests.real_clients.environments import CACHE, Client, SetupError, clients, lock, set_up
 from tests.real_clients.network import RefusingProxy
@@ -31,6 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make test-clients")
     parser.add_argument("names", nargs="*", metavar="CLIENT", help=f"of {', '.join(known)}; all without one")
     parser.add_argument("--lock", action="store_true", help="pin the newest versions of what the packages need")
+    parser.add_argument("--page", action="store_true", help="write what all of them said into docs/clients.md")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - known.keys():
         parser.error(f"There is no client {', '.join(sorted(unknown))}. There are: {', '.join(known)}.")
@@ -42,8 +45,14 @@ def main() -> int:
     results = run(chosen)
     (CACHE / "results.json").write_text(json.dumps([result.as_json() for result in results], indent=1), "utf-8")
     print(*table(results), sep="\n")
-    failed = [result.client for result in results if not result.is_good]
-    print(f"{len(results) - len(failed)} passed, {len(failed)} failed")
+    failed = sum(not result.is_good for result in results)
+    if len(results) == len(known) and not failed:
+        if arguments.page:
+            page.write(results)
+        elif not page.is_current(results):
+            failed += 1
+            print(f"docs/clients.md is out of date. Run: {page.COMMAND}")
+    print(f"{len(results) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 

@@ -76,7 +76,7 @@ def _check(case: ElementTree.Element, suite: str) -> Check:
     file = Path(case.get("file") or case.get("classname", "").replace(".", "/")).name
     stem = re.sub(r"^test_|\.test\.js$", "", file)
     area = next((option for option in options if option in APIS), stem if suite in ("", "pytest") else suite)
-    title = name.removeprefix("test_").replace("_", " ")
+    title = name.removeprefix("test_").replace("_", " ").replace("mid stream", "mid-stream")
     remarks = [option for option in options if option not in APIS]
     result = "failed" if {"failure", "error"} & {child.tag for child in case} else "passed"
     if case.find("skipped") is not None:

@@ -19,7 +19,8 @@ import {
 } from "ai";
 import { z } from "zod";
 
-const openai = createOpenAI();
+// --8<-- [start:providers]
+const openai = createOpenAI(); // with OPENAI_BASE_URL
 const compatible = createOpenAICompatible({
   name: "agent",
   baseURL: process.env.OPENAI_BASE_URL,
@@ -27,7 +28,12 @@ const compatible = createOpenAICompatible({
   includeUsage: true,
   supportsStructuredOutputs: true,
 });
-const MODELS = { chat: openai.chat("agent"), responses: openai.responses("agent"), compatible: compatible("agent") };
+const MODELS = {
+  chat: openai.chat("agent"),
+  responses: openai.responses("agent"),
+  compatible: compatible("agent"),
+};
+// --8<-- [end:providers]
 
 const Weather = z.object({ city: z.string(), degrees: z.number() });
 const tools = {
@@ -36,8 +42,9 @@ const tools = {
     execute: async ({ city }) => `21 degrees in ${city}`,
   }),
 };
-// Nothing is stored here: with `store` the responses model sends references to its earlier items instead of them.
+// --8<-- [start:store]
 const providerOptions = { openai: { store: false } };
+// --8<-- [end:store]
 const stopWhen = isStepCount(3);
 const onError = () => {};
 
@@ -108,17 +115,21 @@ for (const [name, model] of Object.entries(MODELS)) {
       assert.equal(text, "You said: What is the weather?");
     });
 
-    test("reasoning", async () => {
+    // The chat model of @ai-sdk/openai drops it.
+    const reasoning = name === "chat" ? undefined : "Let me think.";
+    const remark = reasoning ? "" : ", which it leaves out";
+
+    test(`reasoning${remark}`, async () => {
       const { text, reasoningText } = await generateText({ ...options, prompt: "Please reason." });
 
       assert.equal(text, "15 * 37 is 555.");
-      assert.equal(reasoningText, name === "chat" ? undefined : "Let me think.");
+      assert.equal(reasoningText, reasoning);
     });
 
-    test("reasoning with a stream, and a turn after it", async () => {
+    test(`reasoning with a stream${remark}, and a turn after it`, async () => {
       const messages = [{ role: "user", content: "Please reason." }];
       const first = streamText({ ...options, messages });
-      assert.equal(await first.reasoningText, name === "chat" ? undefined : "Let me think.");
+      assert.equal(await first.reasoningText, reasoning);
       messages.push(...(await first.responseMessages), { role: "user", content: "What did I say first?" });
       const { text } = await generateText({ ...options, messages });
 
@@ -156,16 +167,27 @@ for (const [name, model] of Object.entries(MODELS)) {
   });
 }
 
-test("text completions", async () => {
-  const { text } = await generateText({ model: openai.completion("agent"), prompt: "Hello" });
+describe("others", () => {
+  test("a second turn without store: false is refused, and the error says the way out", async () => {
+    const options = { model: MODELS.responses, maxRetries: 0 };
+    const messages = [{ role: "user", content: "Hello" }];
+    const first = await generateText({ ...options, messages });
+    messages.push(...first.responseMessages, { role: "user", content: "And on" });
 
-  assert.match(text, /agent/);
-});
-
-for (const [name, provider] of Object.entries({ openai, compatible })) {
-  test(`embeddings of ${name}`, async () => {
-    const { embeddings } = await embedMany({ model: provider.embeddingModel("agent"), values: ["one", "two"] });
-
-    assert.deepEqual(embeddings, [[0.25, -0.5, 0], [0.25, -0.5, 1]]);
+    await assert.rejects(generateText({ ...options, messages }), /store/);
   });
-}
+
+  test("text completions", async () => {
+    const { text } = await generateText({ model: openai.completion("agent"), prompt: "Hello" });
+
+    assert.match(text, /agent/);
+  });
+
+  for (const [name, provider] of Object.entries({ openai, compatible })) {
+    test(`embeddings of ${name}`, async () => {
+      const { embeddings } = await embedMany({ model: provider.embeddingModel("agent"), values: ["one", "two"] });
+
+      assert.deepEqual(embeddings, [[0.25, -0.5, 0], [0.25, -0.5, 1]]);
+    });
+  }
+});

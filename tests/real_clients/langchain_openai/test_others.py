@@ -1,5 +1,7 @@
 """LangChain's text completions and embeddings."""
 
+import openai
+import pytest
 from langchain_openai import OpenAI, OpenAIEmbeddings
 
 
@@ -8,6 +10,11 @@ def test_text_completions() -> None:
 
     assert model.invoke("Hello") == "Hello from the agent."
     assert list(filter(None, model.stream("Hello"))) == ["Hello ", "from ", "the ", "agent."]
+
+
+def test_several_prompts_in_one_request_are_refused() -> None:
+    with pytest.raises(openai.BadRequestError, match="prompt"):
+        OpenAI(model="agent", max_retries=0).batch(["Hello", "Hello"])
 
 
 def test_embeddings() -> None:

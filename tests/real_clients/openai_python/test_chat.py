@@ -168,7 +168,7 @@ def test_the_conversation(client: OpenAI) -> None:
     assert answer_to("How were you instructed?") == "I was told: be kind"
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("stream", [False, True], ids=["", "stream"])
 def test_an_error_before_the_first_piece(stream: bool, client: OpenAI) -> None:
     with pytest.raises(openai.RateLimitError, match=r"Slow down\."):
         client.chat.completions.create(model=MODEL, messages=ask("Rate limit"), stream=stream)

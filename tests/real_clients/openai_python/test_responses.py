@@ -169,7 +169,7 @@ def test_a_conversation_that_the_server_should_have_stored(client: OpenAI) -> No
     assert (raised.value.param, raised.value.code) == ("previous_response_id", "previous_response_not_found")
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("stream", [False, True], ids=["", "stream"])
 def test_an_error_before_the_first_piece(stream: bool, client: OpenAI) -> None:
     with pytest.raises(openai.RateLimitError, match=r"Slow down\."):
         client.responses.create(model=MODEL, input="Rate limit", stream=stream)

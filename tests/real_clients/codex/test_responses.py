@@ -10,20 +10,13 @@ from typing import Any
 
 import pytest
 
-CONFIG = f"""
-model = "agent"
-model_provider = "agent"
-check_for_update_on_startup = false
-
-[model_providers.agent]
-name = "agent"
-base_url = "{os.environ["OPENAI_BASE_URL"]}"
-env_key = "OPENAI_API_KEY"
-wire_api = "responses"
+CONFIG = Path(__file__).with_name("config.toml").read_text("utf-8")
+BASE_URL = "http://127.0.0.1:8000/v1"
+# It sends requests again when a stream broke, and it would call other servers than the one that it is told to use.
+OF_TESTS = """
 request_max_retries = 0
 stream_max_retries = 0
 
-# What else it would call.
 [analytics]
 enabled = false
 
@@ -42,7 +35,8 @@ class Codex:
         self.home, self.directory = path / "home", path / "work"
         self.home.mkdir()
         self.directory.mkdir()
-        (self.home / "config.toml").write_text(CONFIG, "utf-8")
+        config = CONFIG.replace(BASE_URL, os.environ["OPENAI_BASE_URL"]) + OF_TESTS
+        (self.home / "config.toml").write_text(config, "utf-8")
 
     def run(self, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
         """Its events."""
