@@ -10,6 +10,7 @@ from openai_middleware.handlers.response import Response
 from openai_middleware.handlers.wsgi_app import WSGIHandlerApp
 from openai_middleware.replies.reply import Reply, ToolCall, Usage
 from openai_middleware.request.call import OpenAICall
+from openai_middleware.rewrites.rewrite import Rewrite
 
 __all__ = [
     "APIHandlerAction",
@@ -24,6 +25,7 @@ __all__ = [
     "OpenAIWSGIMiddleware",
     "Reply",
     "Response",
+    "Rewrite",
     "ToolCall",
     "Usage",
     "WSGIHandlerApp",

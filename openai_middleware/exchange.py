@@ -6,16 +6,18 @@ from typing import Any, Final
 from openai_middleware.answer.answer import Answer
 from openai_middleware.answer.event_stream import EventStream
 from openai_middleware.answer.json_answer import JSONAnswer
-from openai_middleware.headers import Header, media_type
+from openai_middleware.headers import Header, is_json, media_type
 from openai_middleware.request.body import BodyReader, declared_length, decode_body
 from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, AppRequest, OpenAICall, merge_params
 from openai_middleware.request.query import parse_query
-from openai_middleware.route import HandlerSource, Route
+from openai_middleware.route import AppRewrite, HandlerSource, Route
 
 # Bodies that the app reads itself: they may be large, and parsing them is its business.
 _STREAMED_BODIES: Final = ("multipart/", "application/octet-stream")
 # Answers that describe other bytes than those of a whole JSON document.
 _WITHOUT_DOCUMENT: Final = {204, 205, 206}
+# What an app answers that has no such route, or none for the method.
+_WITHOUT_ROUTE: Final = {404, 405}
 # Headers that an app could answer with something that is no whole document.
 _OF_ENCODING: Final = frozenset((b"accept-encoding",))
 _OF_PARTS: Final = _OF_ENCODING | {b"range", b"if-range"}
@@ -32,6 +34,7 @@ class Exchange:
         method: The HTTP method, in capitals.
         path: The decoded path, relative to where the app is mounted.
         app_path: The whole path as the app is to see it.
+        mount: The path at which the app is mounted.
         path_params: The path parameters.
         query: The query string as it was sent.
         headers: The request headers.
@@ -42,6 +45,8 @@ class Exchange:
         body_reader: What the driver feeds with the request body before `receive`; None where it leaves the body to the
             app.
         handler: What answers instead of the app, or None.
+        rewrite: What makes another request of the one that `receive` returns, or None.
+        mount: The path at which the app is mounted.
 
     Raises:
         RequestTooLargeError: The declared length of the body is over the limit.
@@ -60,6 +65,8 @@ class Exchange:
         "_route",
         "body_reader",
         "handler",
+        "mount",
+        "rewrite",
     )
 
     def __init__(
@@ -68,6 +75,7 @@ class Exchange:
         method: str,
         path: str,
         app_path: str,
+        mount: str,
         path_params: dict[str, str],
         query: bytes,
         headers: Iterable[Header],
@@ -85,10 +93,12 @@ class Exchange:
         self._asks_for_stream = False
         self._call: OpenAICall | None = None
         self._headers: list[Header] = []
+        self.mount = mount
         self.handler: HandlerSource | None = route.handler
+        self.rewrite: AppRewrite | None = route.rewrite
         kind = ""
         content_length = None
-        left_out = _OF_ENCODING if route.response_mapping is None else _OF_PARTS
+        left_out = _OF_ENCODING if route.response_mapping is None and route.rewrite is None else _OF_PARTS
         for header in headers:
             name = header[0].lower()
             if name in left_out:
@@ -151,6 +161,8 @@ class Exchange:
             headers: The app's headers. Nothing keeps a driver from asking again, for another answer that replaces it.
         """
         if not 200 <= status < 300 or status in _WITHOUT_DOCUMENT or self._method == "HEAD":
+            if status in _WITHOUT_ROUTE and self.rewrite is not None:
+                self.rewrite.refused(status, self._path)
             return None
         kind = encoding = ""
         for name, value in headers:
@@ -163,6 +175,18 @@ class Exchange:
             return None
         if self._call is not None and self._call.delivery.is_final:
             return None
+        if self.rewrite is not None and self._call is not None:
+            return self.rewrite.answer(
+                self._call,
+                kind,
+                headers,
+                is_stream=self._asks_for_stream,
+                native=lambda: self._native_answer(kind, headers),
+            )
+        return self._native_answer(kind, headers)
+
+    def _native_answer(self, kind: str, headers: Sequence[Header]) -> Answer | None:
+        """What becomes of OpenAI's own objects, and of plain answers."""
         route = self._route
         if kind == "text/event-stream":
             stream = EventStream(route.event_mapping, headers)
@@ -170,7 +194,7 @@ class Exchange:
                 return route.reply_form.collected(stream, route.response_mapping, headers)
             self._expect(is_stream=True)
             return stream
-        if kind == "application/json" or kind.endswith("+json"):
+        if is_json(kind):
             if route.reply_form is None:
                 self._expect(is_stream=False)
             if route.response_mapping is None:

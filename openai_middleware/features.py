@@ -3,18 +3,26 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from openai_middleware.config import APIHandlerConfig
 from openai_middleware.contract import Contract
+from openai_middleware.handlers.bridged import BridgedHandler
 from openai_middleware.handlers.dispatcher import Dispatcher
 from openai_middleware.options import Options
+from openai_middleware.replies.chat_call import CHAT
+from openai_middleware.rewrites import rewrites_of, rewritten
+from openai_middleware.rewrites.bridge import Bridge
 from openai_middleware.route import Feature, Route
 
 
-def features_of(options: Options, contract: Contract) -> Iterator[Feature]:
+def features_of(options: Options, contract: Contract, config: APIHandlerConfig) -> Iterator[Feature]:
     """The features that some options ask for.
 
     Raises:
         ConfigurationError: An option is none that makes a feature.
     """
+    given, handler_path = options.get("rewrites"), options.get("handler_path")
+    if given or handler_path:
+        yield rewritten(rewrites_of(given, handler_path, config.endpoints.values(), contract))
     handlers = options.get("handlers")
     if handlers is not None:
         yield answered_by(Dispatcher.of(handlers, contract))
@@ -25,6 +33,11 @@ def answered_by(dispatcher: Dispatcher) -> Feature:
 
     def answered(route: Route) -> Route:
         handler = dispatcher.handler_of(route.operation)
-        return route if handler is None else replace(route, handler=handler)
+        if handler is not None:
+            return replace(route, handler=handler, rewrite=None)
+        chat = dispatcher.handler_of(CHAT)
+        if chat is not None and isinstance(route.rewrite, Bridge):
+            return replace(route, handler=BridgedHandler(chat), rewrite=None)
+        return route
 
     return answered

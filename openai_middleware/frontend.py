@@ -58,7 +58,7 @@ class Frontend:
             contract,
             options.get("absent_optional", "omit"),
             options.get("extra_fields", "drop"),
-            tuple(features_of(options, contract)),
+            tuple(features_of(options, contract, config)),
         )
         # Which endpoints match together shows only in requests; there are as many sets as there are kinds of paths.
         self._route = lru_cache(maxsize=4096)(compiler.compile)
@@ -104,6 +104,7 @@ class Frontend:
             method,
             request_path.decoded,
             path if match.is_routed_alike else request_path.with_slashes_encoded(path),
+            path.removesuffix(request_path.decoded),
             match.path_params,
             query,
             headers,

@@ -67,6 +67,11 @@ def media_type(value: bytes) -> str:
     return value.partition(b";")[0].strip().lower().decode("latin-1")
 
 
+def is_json(kind: str) -> bool:
+    """Whether a media type is that of a JSON document (RFC 6839, section 3.1)."""
+    return kind == "application/json" or kind.endswith("+json")
+
+
 def charset(value: bytes) -> str:
     """The charset that a content type names; UTF-8 where it names none."""
     for parameter in value.split(b";")[1:]:

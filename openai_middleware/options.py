@@ -14,6 +14,7 @@ from openai_middleware.config.openai_endpoints import openai_endpoints
 from openai_middleware.contract import Contract, OpenAIEndpoint, shipped
 from openai_middleware.handlers.dispatcher import Dispatcher
 from openai_middleware.mistakes import Mistakes
+from openai_middleware.rewrites import Rewrite, rewrites_of
 
 DEFAULT_MAX_BODY_SIZE: Final = 64 * 1024 * 1024
 
@@ -37,6 +38,12 @@ class Options(TypedDict, total=False):
             octet-stream bodies are not read here and have no limit here.
         handlers: A `Dispatcher`, or a dictionary from operations to functions: these operations are answered here, and
             all others by the app.
+        rewrites: Operations that other routes of the app serve: by the name of the operation, or by the key of an
+            endpoint such as `POST:/v1/summaries`, a `Rewrite`; or its target alone, where the app takes the keyword
+            arguments; or the name of the operation that serves this one:
+            `{"responses.create": "chat.completions.create"}`.
+        handler_path: One route of the app that gets every operation without a rewrite of its own, as a POST of its
+            keyword arguments.
     """
 
     config: APIHandlerConfig | Mapping[str, Any] | None
@@ -47,10 +54,12 @@ class Options(TypedDict, total=False):
     contract: str | os.PathLike[str] | Contract | None
     max_body_size: Annotated[int, Field(ge=0)] | None
     handlers: Dispatcher | Mapping[str, Callable[..., Any]] | None
+    rewrites: Mapping[str, Rewrite | str] | None
+    handler_path: str | None
 
 
 # Checked by themselves, where their own mistakes are told.
-_OBJECTS: Final = ("config", "contract", "handlers")
+_OBJECTS: Final = ("config", "contract", "handlers", "rewrites", "handler_path")
 _fields: dict[str, Any] = {
     name: (Any if name in _OBJECTS else hint, None)
     for name, hint in get_type_hints(Options, include_extras=True).items()
@@ -98,5 +107,8 @@ def checked_config(
         for operation in () if mistakes else handlers.unreachable(served):
             hint = "Register its group in `endpoints`, or remove the function."
             mistakes.add("handler_unreachable", "No endpoint is this operation.", operation, hint, "handlers")
+    if not mistakes:
+        with mistakes:
+            rewrites_of(options.get("rewrites"), options.get("handler_path"), config.endpoints.values(), contract)
     mistakes.report()
     return config, contract

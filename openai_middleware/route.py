@@ -10,14 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from openai_middleware.answer.answer import Answer
 from openai_middleware.answer.event_mapping import ContractEvents, EventMapping, PassingEvents, RuleEvents
 from openai_middleware.answer.response_mapping import AbsentOptional, ExtraFields, ResponseMapping
 from openai_middleware.config import APIHandlerAction, BodyMappings, EndpointConfig
 from openai_middleware.contract import Contract, Operation
+from openai_middleware.headers import Header
 from openai_middleware.mapping.rule import BodyMapping, merged
-from openai_middleware.replies.answers import REPLY_FORMS, ReplyForm
+from openai_middleware.replies.reply_form import REPLY_FORMS, ReplyForm
 from openai_middleware.request.body import RequestMapping
-from openai_middleware.request.call import OpenAICall
+from openai_middleware.request.call import AppRequest, OpenAICall
 
 logger = logging.getLogger("openai_middleware")
 
@@ -74,6 +76,51 @@ class Once:
             logger.warning(message)
 
 
+class AppRewrite(Protocol):
+    """Sends a request to another route of the app, and reads what that answers."""
+
+    def request(self, request: AppRequest, mount: str) -> AppRequest:
+        """The request that the app gets, from sync code.
+
+        Args:
+            request: The client's request.
+            mount: The path at which the app is mounted.
+
+        Raises:
+            OpenAIError: The request cannot be made.
+        """
+
+    async def arequest(self, request: AppRequest, mount: str) -> AppRequest:
+        """The same from async code."""
+
+    def refused(self, status: int, path: str) -> None:
+        """Say in the log, once, that the app has no such route.
+
+        Args:
+            status: What it answered.
+            path: The path that the client asked for.
+        """
+
+    def answer(
+        self,
+        call: OpenAICall,
+        kind: str,
+        headers: Sequence[Header],
+        *,
+        is_stream: bool,
+        native: Callable[[], Answer | None],
+    ) -> Answer | None:
+        """What becomes of a successful answer of the app: None where it leaves as it is.
+
+        Args:
+            call: The client's call.
+            kind: The media type of the answer.
+            headers: Its headers.
+            is_stream: Whether the client asked for events.
+            native: What would become of OpenAI's own object, or of a plain answer.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """What the endpoints that match a request mean together.
@@ -89,6 +136,7 @@ class Route:
         may_stream: Whether the client decides by `stream` between JSON and events.
         reply_form: What plain answers of the app become, where the operation takes any.
         handler: What answers instead of the app, or None.
+        rewrite: What sends the request to another route of the app, or None.
         once: What has been said in the log, of this route and of those compiled with it.
     """
 
@@ -102,6 +150,7 @@ class Route:
     may_stream: bool
     reply_form: ReplyForm | None = None
     handler: HandlerSource | None = None
+    rewrite: AppRewrite | None = None
     once: Once = field(default_factory=Once)
 
 

@@ -21,6 +21,7 @@ FLOORS = [
     {"replies"},
     {"route"},
     {"exchange", "handlers"},
+    {"rewrites"},
     {"options"},
     {"features"},
     {"frontend"},

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -22,6 +23,7 @@ from openai_middleware.drivers import (
     arespond,
     keys_left_out,
     raw_path,
+    redirected,
     reporting,
     request_headers,
     respond,
@@ -61,6 +63,8 @@ class OpenAIMiddleware:
             if exchange is None:
                 return self._get_response(request)
             app_request = _receive(exchange, request)
+            if exchange.rewrite is not None:
+                app_request = exchange.rewrite.request(app_request, exchange.mount)
             if exchange.handler is not None:
                 with reporting(app_request.call):
                     response = http_response(request, respond(exchange.handler, app_request.call))
@@ -77,6 +81,8 @@ class OpenAIMiddleware:
             if exchange is None:
                 return await self._get_response(request)
             app_request = _receive(exchange, request)
+            if exchange.rewrite is not None:
+                app_request = await exchange.rewrite.arequest(app_request, exchange.mount)
             if exchange.handler is not None:
                 with reporting(app_request.call):
                     response = http_response(request, await arespond(exchange.handler, app_request.call))
@@ -133,6 +139,10 @@ def _seen_by_the_app(request: HttpRequest, app_request: AppRequest) -> Iterator[
     """Make the request the app's. Middlewares further out look at the same one again when they handle what leaves."""
     request.openai_call = app_request.call
     below = app_request.path.removeprefix(request.META["SCRIPT_NAME"])
+    if app_request.raw_path is not None:
+        with _redirected(request, app_request, below):
+            yield
+        return
     if below != request.path_info:
         request.path_info, request.path = below, app_request.path
     removed = {key: request.META.pop(key) for key in keys_left_out(request.META, app_request)}
@@ -142,3 +152,33 @@ def _seen_by_the_app(request: HttpRequest, app_request: AppRequest) -> Iterator[
     finally:
         vars(request).pop("headers", None)
         request.META.update(removed)
+
+
+# What Django has read of a request, and keeps.
+_READ = ("headers", "GET", "_current_scheme_host", "_post", "_files", "accepted_types", "accepted_types_by_precedence")
+
+
+@contextmanager
+def _redirected(request: HttpRequest, app_request: AppRequest, path: str) -> Iterator[None]:
+    """Make the request one to another route of the app."""
+    own = vars(request)
+    before, meta = own.copy(), request.META.copy()
+    for key in keys_left_out(request.META, app_request):
+        del request.META[key]
+    request.META |= redirected(request.META, app_request) | {"PATH_INFO": path}
+    for name in _READ:
+        own.pop(name, None)
+    request.method, request.path_info, request.path = app_request.method, path, app_request.path
+    if app_request.body is not None:
+        request.META["CONTENT_LENGTH"] = str(len(app_request.body))
+        request._body, request._stream, request._read_started = app_request.body, BytesIO(app_request.body), False
+        request.content_type, request.content_params = request.META["CONTENT_TYPE"], {}
+    try:
+        yield
+    finally:
+        request.META.clear()
+        request.META.update(meta)
+        for name in ("method", "path_info", "path", "content_type", "content_params", "_body", "_stream"):
+            own[name] = before.get(name)
+        for name in _READ:
+            own.pop(name, None)

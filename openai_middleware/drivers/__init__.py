@@ -11,7 +11,7 @@ reporting                  a bug in a function becomes a line in the log, and an
 map_answer, amap_answer    an answer whose body is iterated, for frameworks that hand over response objects
 iterate, aiterate          an async iterator in sync code, and the reverse
 BodyReader, AppRequest, Answer              a request body coming in, the app's request, the app's answer going out
-request_headers, keys_left_out, raw_path    a WSGI environ, read and cleaned
+request_headers, keys_left_out, raw_path, redirected    a WSGI environ, read, cleaned, and sent to another route
 as_text, as_bytes          headers as text and as bytes
 """
 
@@ -19,7 +19,7 @@ from openai_middleware.answer.answer import Answer
 from openai_middleware.contract import OpenAIEndpoint
 from openai_middleware.drivers.asgi import ASGIDriver, OpenAIMiddleware
 from openai_middleware.drivers.chunks import AsyncMappedAnswer, MappedAnswer, amap_answer, map_answer
-from openai_middleware.drivers.environ import keys_left_out, raw_path, request_headers
+from openai_middleware.drivers.environ import keys_left_out, raw_path, redirected, request_headers
 from openai_middleware.drivers.wsgi import OpenAIWSGIMiddleware, WSGIDriver
 from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
@@ -74,6 +74,7 @@ __all__ = [
     "keys_left_out",
     "map_answer",
     "raw_path",
+    "redirected",
     "reporting",
     "request_headers",
     "respond",

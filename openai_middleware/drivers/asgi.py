@@ -68,7 +68,9 @@ class ASGIDriver:
                 if body is None:
                     return
             request = exchange.receive(body)
-            app_receive = outgoing.receiving(body, receive)
+            if exchange.rewrite is not None:
+                request = await exchange.rewrite.arequest(request, exchange.mount)
+            app_receive = outgoing.receiving(request.body, receive)
             if exchange.handler is not None:
                 await answer_call(exchange.handler, request.call, app_receive, outgoing.send)
             else:
@@ -79,6 +81,8 @@ class ASGIDriver:
                     "headers": request.headers,
                     CALL_KEY: request.call,
                 }
+                if request.raw_path is not None:
+                    app_scope |= {"raw_path": request.raw_path, "query_string": request.query or b""}
                 await self._app(app_scope, app_receive, outgoing.send)
         except Exception as error:
             if not await outgoing.fail(error):

@@ -27,6 +27,15 @@ def keys_left_out(environ: Mapping[str, Any], request: AppRequest) -> list[str]:
     return [key for key in environ if key.startswith("HTTP_") and _header_name(key) not in kept]
 
 
+def redirected(environ: Mapping[str, Any], request: AppRequest) -> dict[str, Any]:
+    """What a request to another route has in the environ beside its path and its body."""
+    query = (request.query or b"").decode("latin-1")
+    target = (request.raw_path or b"").decode("latin-1") + (f"?{query}" if query else "")
+    kinds = [value.decode("latin-1") for name, value in request.headers if name.lower() == b"content-type"]
+    own = {"REQUEST_METHOD": request.method, "QUERY_STRING": query, "CONTENT_TYPE": kinds[-1] if kinds else ""}
+    return own | {key: target for key in ("REQUEST_URI", "RAW_URI") if key in environ}
+
+
 def raw_path(environ: Mapping[str, Any]) -> bytes | None:
     """The path as it was sent, where the server has it: uWSGI and mod_wsgi, or gunicorn. It may be a whole URL."""
     target = environ.get("REQUEST_URI") or environ.get("RAW_URI")

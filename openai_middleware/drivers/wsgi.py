@@ -8,7 +8,7 @@ from typing import Unpack
 from openai_middleware.answer.answer import Answer
 from openai_middleware.config.checks import app_mistakes
 from openai_middleware.contract import OpenAIEndpoint
-from openai_middleware.drivers.environ import keys_left_out, raw_path, request_headers
+from openai_middleware.drivers.environ import keys_left_out, raw_path, redirected, request_headers
 from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
@@ -44,7 +44,7 @@ class WSGIDriver:
         path = _decoded(environ.get("SCRIPT_NAME", "")) + _decoded(environ.get("PATH_INFO", ""))
         try:
             exchange = self._open(environ, path)
-            request = None if exchange is None else exchange.receive(_read_body(exchange.body_reader, environ))
+            request = None if exchange is None else _received(exchange, environ)
         except OpenAIError as error:
             body = start_error(error, start_response)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else body
@@ -101,6 +101,11 @@ def _decoded(value: str) -> str:
     return value.encode("latin-1").decode("utf-8", "replace")
 
 
+def _received(exchange: Exchange, environ: Environ) -> AppRequest:
+    request = exchange.receive(_read_body(exchange.body_reader, environ))
+    return request if exchange.rewrite is None else exchange.rewrite.request(request, exchange.mount)
+
+
 def _environ_for_app(request: AppRequest, environ: Environ, path: str) -> Environ:
     """The environ as the app is to see it: a copy, with the call and with the body to be read again."""
     environ = environ.copy()
@@ -109,6 +114,8 @@ def _environ_for_app(request: AppRequest, environ: Environ, path: str) -> Enviro
     if request.path != path:
         below = request.path.removeprefix(_decoded(environ.get("SCRIPT_NAME", "")))
         environ["PATH_INFO"] = below.encode().decode("latin-1")
+    if request.raw_path is not None:
+        environ |= redirected(environ, request)
     if request.body is not None:
         environ["wsgi.input"] = BytesIO(request.body)
         environ["wsgi.input_terminated"] = True

@@ -30,6 +30,27 @@ def compile_source(source_path: str) -> Callable[[Any], Any]:
     field = top_level_field(source_path)
     if field is not None:
         return lambda body: body.get(field, ABSENT)
+    find_all, _ = _compiled(source_path)
+
+    def find(body: Any) -> Any:
+        values = find_all(body)
+        return values if len(values) > 1 else values[0] if values else ABSENT
+
+    return find
+
+
+def compile_list(source_path: str) -> Callable[[Any], Any]:
+    """The same, but a path that may find several values gives a list however many it finds.
+
+    Raises:
+        ConfigurationError: The path is no JSONPath.
+    """
+    find_all, is_singular = _compiled(source_path)
+    return (lambda body: next(iter(find_all(body)), ABSENT)) if is_singular else find_all
+
+
+def _compiled(source_path: str) -> tuple[Callable[[Any], list[Any]], bool]:
+    """A function from a body to all values that a path finds, and whether there is one at most."""
     import jsonpath  # half of the package's import time, and most applications name top-level fields only
 
     try:
@@ -41,14 +62,13 @@ def compile_source(source_path: str) -> Callable[[Any], Any]:
     if str(path) == "$" and source_path.strip() != "$":
         raise _invalid_source(source_path, "it names nothing")
 
-    def find(body: Any) -> Any:
+    def find_all(body: Any) -> list[Any]:
         try:
-            values = path.findall(body)
+            return path.findall(body)
         except jsonpath.exceptions.JSONPathRecursionError as error:
             raise RecursionError(source_path) from error
-        return values if len(values) > 1 else values[0] if values else ABSENT
 
-    return find
+    return find_all, isinstance(path, jsonpath.JSONPath) and path.singular_query()
 
 
 def _invalid_source(source_path: str, reason: str) -> ConfigurationError:

@@ -1,24 +1,17 @@
 """Answers of an app that are replies, or OpenAI's objects in the form that was not asked for."""
 
 import codecs
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
-from openai_middleware.answer.answer import Answer
-from openai_middleware.answer.event_stream import EventStream
-from openai_middleware.answer.json_answer import JSONAnswer
-from openai_middleware.answer.response_mapping import ResponseMapping
-from openai_middleware.errors import OpenAIError
-from openai_middleware.headers import Header, as_json, charset, streaming
-from openai_middleware.mapping.json_codec import UNDECODABLE, encoded, value_of
-from openai_middleware.replies.collected import CollectedEvents
-from openai_middleware.replies.forms import RENDERINGS, plain_answer, refuse_choices
-from openai_middleware.replies.rendering import Rendering, choices_asked
-from openai_middleware.replies.turning import events_of
+from openai_middleware.errors import InternalServerError, OpenAIError
+from openai_middleware.headers import Header, as_json, streaming
+from openai_middleware.mapping.json_codec import encoded
+from openai_middleware.replies.forms import plain_answer
+from openai_middleware.replies.rendering import Rendering
 
-# What a JSON document begins with, after the white space that may stand there.
-_FIRST: Final = re.compile(rb"[ \t\r\n]*([^ \t\r\n])")
+logger = logging.getLogger("openai_middleware")
 
 
 class PieceReader(Protocol):
@@ -133,135 +126,67 @@ class ReplyAnswer:
         return ready
 
 
-class JSONReply(JSONAnswer):
-    """A whole JSON answer: a text or plain values that are a reply, or OpenAI's object, turned over where events were
-    asked for. See `Answer`.
+class PlainAnswer:
+    """An answer that is read as plain values: vectors, or names. See `Answer`.
 
     Args:
-        form: What replies become on the operation.
+        name: The operation, for the log.
+        operation: The operation.
         request: The fields of the request.
-        mapping: What becomes of OpenAI's object.
+        reader: What reads the body.
         headers: The app's headers.
-        is_stream: Whether the client asked for events.
     """
-
-    def __init__(
-        self,
-        form: "ReplyForm",
-        request: Mapping[str, Any],
-        mapping: ResponseMapping,
-        headers: Sequence[Header],
-        *,
-        is_stream: bool,
-    ) -> None:
-        super().__init__(form.operation, mapping, headers)
-        self._form = form
-        self._request = request
-        self._asks_for_stream = is_stream
-
-    def finish(self) -> bytes:
-        """See `Answer.finish`."""
-        form = self._form
-        plain = self._plain_value()
-        if isinstance(plain, str) and form.render is not None:
-            refuse_choices(self._request)
-            return self._rendered(form.render(self._request), plain)
-        answer = None if plain is None else plain_answer(form.operation, self._request, plain)
-        if answer is not None:
-            return self._changed(encoded(answer), is_stream=False)
-        mapped = super().finish()
-        if not self._asks_for_stream or form.render is None:
-            return mapped
-        try:
-            answer = value_of(mapped)
-        except UNDECODABLE:
-            return mapped
-        return self._changed(events_of(form.operation, answer), is_stream=True)
-
-    def _plain_value(self) -> Any:
-        """The value of a body that is no object, or None."""
-        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks = [body]
-        found = _FIRST.match(body)
-        if found is None or found[1] == b"{":
-            return None
-        try:
-            return value_of(body)
-        except UNDECODABLE:
-            return None
-
-    def _rendered(self, rendering: Rendering, text: str) -> bytes:
-        events = rendering.feed(text) + rendering.finish()
-        if self._asks_for_stream:
-            return self._changed(events, is_stream=True)
-        return self._changed(encoded(rendering.whole()), is_stream=False)
-
-    def _changed(self, body: bytes, *, is_stream: bool) -> bytes:
-        self.is_changed = self.is_complete = self.has_started = True
-        self.headers = streaming(self.headers) if is_stream else as_json(self.headers, body)
-        return body
-
-
-class RefusedChoices:
-    """A reply for a request that asks for several choices: the client gets an error. See `Answer`."""
 
     is_stream = False
     is_changed = True
     is_complete = False
     has_started = False
 
-    def __init__(self, request: Mapping[str, Any], headers: Sequence[Header]) -> None:
+    def __init__(
+        self,
+        name: str,
+        operation: str | None,
+        request: Mapping[str, Any],
+        reader: PieceReader,
+        headers: Sequence[Header],
+    ) -> None:
+        self._name = name
+        self._operation = operation
         self._request = request
+        self._reader = reader
         self.headers = headers
 
     def feed(self, chunk: bytes) -> bytes:
         """See `Answer.feed`."""
+        for _ in self._reader.feed(chunk):
+            pass
         return b""
 
     def finish(self) -> bytes:
-        """See `Answer.finish`."""
-        refuse_choices(self._request)
-        return b""
+        """See `Answer.finish`.
+
+        Raises:
+            OpenAIError: The app's answer holds no such values.
+        """
+        [value] = self._reader.finish()
+        try:
+            answer = plain_answer(self._operation, self._request, value)
+        except ValueError as error:
+            raise invalid_answer(self._name, str(error)) from error
+        if answer is None:
+            raise invalid_answer(self._name, f"a {type(value).__name__} holds no names or vectors")
+        body = encoded(answer)
+        self.headers = as_json(self.headers, body)
+        self.is_complete = self.has_started = True
+        return body
 
     def fail(self, error: BaseException) -> bytes:
         """See `Answer.fail`."""
         return b""
 
 
-class ReplyForm:
-    """What replies become on an operation: how an app's answers are read there.
-
-    Args:
-        operation: The operation.
-        render: What renders a reply to a request; None where the operation takes other plain values.
-    """
-
-    def __init__(self, operation: str, render: Callable[[Mapping[str, Any]], Rendering] | None) -> None:
-        self.operation = operation
-        self.render = render
-
-    def text(self, request: Mapping[str, Any], headers: Sequence[Header], *, is_stream: bool) -> Answer | None:
-        """An answer of plain text; None where the operation has no place for it."""
-        if self.render is None:
-            return None
-        if choices_asked(request) is not None:
-            return RefusedChoices(request, headers)
-        content_types = [value for name, value in headers if name.lower() == b"content-type"]
-        reader = TextReader(charset(content_types[-1]))
-        return ReplyAnswer(reader, self.render(request), headers, is_stream=is_stream)
-
-    def json(
-        self, request: Mapping[str, Any], mapping: ResponseMapping, headers: Sequence[Header], *, is_stream: bool
-    ) -> Answer:
-        """An answer of JSON."""
-        return JSONReply(self, request, mapping, headers, is_stream=is_stream)
-
-    def collected(self, stream: EventStream, mapping: ResponseMapping | None, headers: Sequence[Header]) -> Answer:
-        """An answer of events to a request that asked for none."""
-        return stream if self.render is None else CollectedEvents(self.operation, stream, mapping, headers)
-
-
-REPLY_FORMS: Final[Mapping[str, ReplyForm]] = {
-    operation: ReplyForm(operation, RENDERINGS.get(operation))
-    for operation in (*RENDERINGS, "embeddings.create", "models.list")
-}
+def invalid_answer(name: str, reason: str) -> InternalServerError:
+    """What a client gets where an app's answer cannot be read. The log has the reason, without any values."""
+    logger.error("%s: the app's answer could not be read: %s. The client gets 502.", name, reason)
+    message = "The server's answer could not be read."
+    return InternalServerError(message, status_code=502, code="invalid_response", should_retry=False)

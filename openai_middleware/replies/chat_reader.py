@@ -8,15 +8,16 @@ from openai_middleware.mapping.json_codec import UNDECODABLE, value_of
 from openai_middleware.replies.pieces import CallArguments, CallStart, Piece
 from openai_middleware.replies.reply import FinishReason, Reply, Usage, fields_of_object
 
-_COMPLETION: Final = "chat.completion"
-_CHUNK: Final = "chat.completion.chunk"
+_KINDS: Final = ("chat.completion", "chat.completion.chunk")
 _FINISH_REASONS: Final = get_args(FinishReason)
 
 
 def is_chat_object(value: Any) -> bool:
     """Whether a value is a chat completion or a chunk of one: the SDK's object, or a mapping."""
-    kind = value.get("object") if isinstance(value, Mapping) else getattr(value, "object", None)
-    return kind in (_COMPLETION, _CHUNK)
+    if isinstance(value, Mapping):
+        # Servers leave out what they think nobody reads.
+        return value.get("object") in _KINDS or ("object" not in value and isinstance(value.get("choices"), list))
+    return getattr(value, "object", None) in _KINDS
 
 
 class ChatReader:

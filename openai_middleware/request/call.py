@@ -73,6 +73,9 @@ class AppRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         path: The whole path, decoded, as ASGI's `path` has it.
         headers: The headers, in their order.
         body: The body to be read again; None where it was not read, and the app reads it from the server.
+        raw_path: The whole path as it would be sent, where the request goes to another route than the client asked for;
+            None where the server's own is right.
+        query: The query string of such a request; None where the server's own is right.
     """
 
     call: OpenAICall
@@ -80,6 +83,8 @@ class AppRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     path: str
     headers: Sequence[Header]
     body: bytes | None
+    raw_path: bytes | None = None
+    query: bytes | None = None
 
 
 def call_in(carrier: Mapping[str, Any], request: str, remedy: str) -> OpenAICall:

@@ -1,0 +1,102 @@
+"""The bridge: an operation served by way of chat completions."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from openai_middleware.answer.answer import Answer
+from openai_middleware.answer.server_sent_events import EventReader
+from openai_middleware.handlers.bridged import chat_path
+from openai_middleware.headers import Header, charset, is_json
+from openai_middleware.mapping.json_codec import encoded
+from openai_middleware.mapping.json_path import ABSENT
+from openai_middleware.replies.answers import PieceReader, ReplyAnswer, TextReader
+from openai_middleware.replies.chat_call import chat_call
+from openai_middleware.replies.chat_reader import is_chat_object
+from openai_middleware.replies.forms import RENDERINGS, refuse_choices
+from openai_middleware.request.call import AppRequest, OpenAICall
+from openai_middleware.rewrites.app_rewrite import RouteRewrite
+from openai_middleware.rewrites.reading import StreamReader, WholeReader
+from openai_middleware.rewrites.request import without_body
+from openai_middleware.route import Once
+
+
+class Bridge:
+    """An operation served by way of chat completions: the app's own, or what a rewrite makes of them. See `AppRewrite`.
+
+    Args:
+        operation: The operation that clients ask for.
+        target: The rewrite of chat completions, or None where the app serves them itself.
+        once: What has been said in the log.
+    """
+
+    def __init__(self, operation: str, target: RouteRewrite | None, once: Once) -> None:
+        self._operation = operation
+        self._target = target
+        self._once = once
+
+    def request(self, request: AppRequest, mount: str) -> AppRequest:
+        """See `AppRewrite.request`."""
+        bridged = self._bridged(request, mount)
+        return bridged if self._target is None else self._target.request(bridged, mount)
+
+    async def arequest(self, request: AppRequest, mount: str) -> AppRequest:
+        """See `AppRewrite.arequest`."""
+        bridged = self._bridged(request, mount)
+        return bridged if self._target is None else await self._target.arequest(bridged, mount)
+
+    def refused(self, status: int, path: str) -> None:
+        """See `AppRewrite.refused`."""
+        if self._target is not None:
+            self._target.refused(status, path)
+        else:
+            where = chat_path(self._operation, path)
+            self._once.warn(f"{self._operation}: {path} goes to {where}, and the app answers {status} there.")
+
+    def answer(
+        self,
+        call: OpenAICall,
+        kind: str,
+        headers: Sequence[Header],
+        *,
+        is_stream: bool,
+        native: Callable[[], Answer | None],
+    ) -> Answer | None:
+        """See `AppRewrite.answer`."""
+        reader: PieceReader | None = None if self._target is None else self._target.reader(kind)
+        if reader is None:
+            reader = self._chat_reader(kind, headers)
+        if reader is None:
+            self._once.warn(f"{self._operation}: the app answers chat with {kind or 'no content type'}, as it is.")
+            return None
+        return ReplyAnswer(reader, RENDERINGS[self._operation](call.kwargs), headers, is_stream=is_stream)
+
+    def _bridged(self, request: AppRequest, mount: str) -> AppRequest:
+        refuse_choices(request.call.kwargs)
+        path = chat_path(self._operation, request.call.path)
+        call = chat_call(request.call, path)
+        body = encoded(call.body)
+        own = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        return AppRequest(
+            call=call,
+            method=request.method,
+            path=mount + path,
+            headers=without_body(request.headers) + own,
+            body=body,
+            raw_path=quote(mount + path).encode(),
+            query=b"",
+        )
+
+    def _chat_reader(self, kind: str, headers: Sequence[Header]) -> PieceReader | None:
+        if is_json(kind):
+            return WholeReader(self._operation, _chat_object, "$.choices")
+        if kind == "text/event-stream":
+            return StreamReader(EventReader(), _chat_object, None)
+        if kind == "text/plain":
+            content_types = [value for name, value in headers if name.lower() == b"content-type"]
+            return TextReader(charset(content_types[-1]))
+        return None
+
+
+def _chat_object(value: Any) -> Any:
+    return value if isinstance(value, str) or is_chat_object(value) else ABSENT

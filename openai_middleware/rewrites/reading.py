@@ -1,0 +1,251 @@
+"""The app's answers to rewritten requests, read as replies."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from openai_middleware.answer.answer import Answer
+from openai_middleware.answer.server_sent_events import DONE, EventReader
+from openai_middleware.errors import InternalServerError
+from openai_middleware.mapping.json_codec import UNDECODABLE, encoded, value_of
+from openai_middleware.mapping.json_path import ABSENT, compile_list, compile_source
+from openai_middleware.replies.answers import invalid_answer
+from openai_middleware.replies.collected import failure_in
+from openai_middleware.replies.forms import is_reply
+from openai_middleware.replies.reply import Reply, ToolCall, Usage
+from openai_middleware.rewrites.rewrite import Reading, is_path
+
+Read = Callable[[Any], Any]
+
+
+def compiled_reading(reading: Reading) -> Read:
+    """A function from an app's JSON to a piece of a reply; ABSENT where there is none."""
+    if callable(reading):
+        return reading
+    if isinstance(reading, str):
+        find = compile_source(reading)
+        return lambda value: _text(_found(find, value))
+    fields = {name: compile_source(path) for name, path in reading.items()}
+
+    def read(value: Any) -> Any:
+        found = {name: _found(find, value) for name, find in fields.items()}
+        present = {name: item for name, item in found.items() if item is not ABSENT and item is not None}
+        return _reply(present) if any(item is not ABSENT for item in found.values()) else ABSENT
+
+    return read
+
+
+def compiled_values(reading: Reading) -> Read:
+    """A function from an app's JSON to a list: of names, or of vectors."""
+    if callable(reading):
+        return reading
+    if not isinstance(reading, str):
+        raise TypeError(f"A list is read by a path or by a function, not by a {type(reading).__name__}.")
+    find = compile_list(reading)
+    return lambda value: _found(find, value)
+
+
+def _found(find: Read, value: Any) -> Any:
+    try:
+        return find(value)
+    except AttributeError:  # a field of what is no object
+        return ABSENT
+
+
+def _text(value: Any) -> Any:
+    if value is ABSENT or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(item if isinstance(item, str) else encoded(item).decode() for item in value)
+    return encoded(value).decode()
+
+
+def _reply(fields: Mapping[str, Any]) -> Reply:
+    texts = {name: _text(fields[name]) for name in ("content", "refusal", "reasoning") if name in fields}
+    calls = fields.get("tool_calls", ())
+    reason = fields.get("finish_reason")
+    return Reply(
+        **texts,
+        tool_calls=[_tool_call(call) for call in (calls if isinstance(calls, list) else [calls])] if calls else (),
+        finish_reason=reason if reason in ("stop", "length", "tool_calls", "content_filter") else None,
+        usage=Usage.of(fields["usage"]) if "usage" in fields else None,
+    )
+
+
+def _tool_call(call: Any) -> ToolCall:
+    """A tool call in the words of `ToolCall`, or in those of chat completions."""
+    fields = call if isinstance(call, Mapping) else {}
+    details = fields.get("function") or fields.get("custom") or fields
+    arguments = details.get("arguments", details.get("input", {}))
+    return ToolCall(details.get("name", ""), {} if arguments is None else arguments, id=fields.get("id"))
+
+
+class WholeReader:
+    """Reads a whole JSON answer. See `PieceReader`.
+
+    Args:
+        name: The operation, for the log.
+        read: What reads it.
+        path: What `read` looks for, for the log.
+    """
+
+    def __init__(self, name: str, read: Read, path: object) -> None:
+        self._name = name
+        self._read = read
+        self._path = path
+        self._chunks: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> Iterable[Any]:
+        """See `PieceReader.feed`."""
+        self._chunks.append(chunk)
+        return ()
+
+    def finish(self) -> Iterable[Any]:
+        """See `PieceReader.finish`.
+
+        Raises:
+            InternalServerError: The answer holds nothing there, or is an error.
+        """
+        try:
+            value = value_of(b"".join(self._chunks))
+        except UNDECODABLE:
+            value = ABSENT
+        failure = failure_in(value)
+        if failure is not None:
+            raise failure
+        piece = ABSENT if value is ABSENT else self._read(value)
+        if piece is ABSENT:
+            raise nothing_found(self._name, self._path, value)
+        yield piece
+
+
+def nothing_found(name: str, path: object, value: Any) -> InternalServerError:
+    """What a client gets where an app's answer has nothing at a path; the log has the rest, without any values."""
+    held = f"the fields {', '.join(map(str, value))}" if isinstance(value, Mapping) else f"a {type(value).__name__}"
+    return invalid_answer(name, f"there is nothing at {path}, but {held}")
+
+
+class LineSplitter:
+    """Splits newline-delimited JSON into its documents."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Take some bytes, and return the lines that ended in them."""
+        first, *others = chunk.split(b"\n")
+        self._rest += first
+        if not others:
+            return []
+        lines = [bytes(self._rest), *others[:-1]]
+        self._rest = bytearray(others[-1])
+        return [line for line in lines if line.strip()]
+
+    def finish(self) -> list[bytes]:
+        """A last line without its end."""
+        rest, self._rest = bytes(self._rest), bytearray()
+        return [rest] if rest.strip() else []
+
+
+class StreamReader:
+    """Reads a stream piece by piece: the data of server-sent events, or lines of JSON. See `PieceReader`.
+
+    Args:
+        splitter: What finds the pieces in the bytes.
+        read: What reads a piece; None where each piece of text is the text itself.
+        done: What ends the stream: the data itself, or a JSONPath.
+    """
+
+    def __init__(self, splitter: EventReader | LineSplitter, read: Read | None, done: str | None) -> None:
+        self._splitter = splitter
+        self._read = read
+        self._done = None if done is None or is_path(done) else done.encode()
+        self._is_done = compile_source(done) if done is not None and is_path(done) else None
+        self._has_ended = False
+
+    def feed(self, chunk: bytes) -> Iterable[Any]:
+        """See `PieceReader.feed`."""
+        return self._pieces(self._splitter.feed(chunk))
+
+    def finish(self) -> Iterable[Any]:
+        """See `PieceReader.finish`."""
+        return self._pieces(self._splitter.finish())
+
+    def _pieces(self, documents: Iterable[bytes]) -> Iterable[Any]:
+        for data in documents:
+            if self._has_ended or data.strip() in (DONE, self._done):
+                self._has_ended = True
+                return
+            try:
+                value = value_of(data)
+            except UNDECODABLE:
+                if self._read is None:
+                    yield data.decode(errors="replace")
+                continue
+            failure = failure_in(value)
+            if failure is not None:
+                raise failure
+            piece = value if self._read is None else self._read(value)
+            if piece is not ABSENT and (self._read is not None or is_reply(piece)):
+                yield piece
+            if self._is_done is not None and _found(self._is_done, value) not in (ABSENT, None, False):
+                self._has_ended = True
+
+
+_JSON_LINES: Final = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
+
+
+def splitter_of(kind: str) -> EventReader | LineSplitter | None:
+    """What splits a stream of a media type into its pieces; None where it is no such stream."""
+    if kind == "text/event-stream":
+        return EventReader()
+    return LineSplitter() if kind in _JSON_LINES else None
+
+
+class FirstEventDecides:
+    """Server-sent events of which it is not known whether their data is OpenAI's own, or plain text. See `Answer`.
+
+    Args:
+        as_text: What becomes of text.
+        native: What becomes of OpenAI's own events.
+    """
+
+    is_changed = True
+
+    def __init__(self, as_text: Answer, native: Answer | None) -> None:
+        self._as_text = as_text
+        self._native = native
+        self._answer = as_text
+        self._first: EventReader | None = None if native is None else EventReader()
+        self._held = b""
+        self.is_stream = as_text.is_stream
+        self._followed(b"")
+
+    def feed(self, chunk: bytes) -> bytes:
+        """See `Answer.feed`."""
+        if self._first is None:
+            return self._followed(self._answer.feed(chunk))
+        self._held += chunk
+        return self._followed(self._decided(self._first.feed(chunk)))
+
+    def finish(self) -> bytes:
+        """See `Answer.finish`."""
+        ready = b"" if self._first is None else self._decided([*self._first.finish(), DONE])
+        return self._followed(ready + self._answer.finish())
+
+    def fail(self, error: BaseException) -> bytes:
+        """See `Answer.fail`."""
+        return self._followed(self._answer.fail(error))
+
+    def _followed(self, ready: bytes) -> bytes:
+        answer = self._answer
+        self.headers, self.is_complete, self.has_started = answer.headers, answer.is_complete, answer.has_started
+        return ready
+
+    def _decided(self, events: Sequence[bytes]) -> bytes:
+        if not events:
+            return b""
+        if self._native is not None and events[0].lstrip()[:1] in (b"{", b"["):
+            self._answer = self._native
+        self._first = None
+        held, self._held = self._held, b""
+        return self._answer.feed(held)

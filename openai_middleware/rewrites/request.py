@@ -1,0 +1,146 @@
+"""The request that a rewrite sends to the app."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+from asgiref.sync import async_to_sync, sync_to_async
+
+from openai_middleware.errors import BadRequestError
+from openai_middleware.headers import Header
+from openai_middleware.iteration import shared_pool
+from openai_middleware.mapping.json_codec import encoded
+from openai_middleware.mapping.json_path import ABSENT
+from openai_middleware.request.call import AppRequest, OpenAICall
+from openai_middleware.request.path_template import placeholder_names
+from openai_middleware.rewrites.rewrite import Rewrite
+from openai_middleware.rewrites.template import Template
+
+# What described the old body, or an answer in parts or in another encoding.
+_OF_OLD_REQUEST: Final = frozenset(
+    (
+        *(b"accept-encoding", b"transfer-encoding", b"expect", b"range", b"if-range", b"content-type"),
+        *(b"content-length", b"content-encoding", b"content-md5", b"digest", b"content-digest", b"repr-digest"),
+    )
+)
+_WITHOUT_BODY: Final = ("GET", "DELETE")
+
+Value = Callable[[OpenAICall], Any]
+
+
+class RewrittenRequest:
+    """Makes the app's request of a call.
+
+    Args:
+        rewrite: What the request is to be.
+    """
+
+    def __init__(self, rewrite: Rewrite) -> None:
+        self.path = rewrite.path
+        self.method = rewrite.method
+        self._names = placeholder_names(rewrite.path)
+        self._body = _value_of(rewrite.body)
+        self._query = _value_of(rewrite.query)
+        self._has_body = rewrite.body is not None or self.method not in _WITHOUT_BODY
+
+    def make(self, request: AppRequest, mount: str) -> AppRequest:
+        """The request, from sync code.
+
+        Args:
+            request: The client's request.
+            mount: The path at which the app is mounted.
+
+        Raises:
+            BadRequestError: A placeholder of the path cannot be filled, or the request has no form that is needed.
+            OpenAIError: A function of the rewrite raised it.
+        """
+        body, query = (_called(value, request.call) for value in (self._body, self._query))
+        return self._made(request, mount, body, query)
+
+    async def amake(self, request: AppRequest, mount: str) -> AppRequest:
+        """The same from async code; a plain function runs in a thread."""
+        body, query = [await _acalled(value, request.call) for value in (self._body, self._query)]
+        return self._made(request, mount, body, query)
+
+    def _made(self, request: AppRequest, mount: str, body: Any, query: Any) -> AppRequest:
+        call = request.call
+        path, raw_path = self._filled_path(call.kwargs)
+        return AppRequest(
+            call=call,
+            method=self.method,
+            path=mount + path,
+            raw_path=quote(mount).encode() + raw_path.encode(),
+            query=b"" if query is None or query is ABSENT else _query_string(query),
+            **self._described_body(request, call.kwargs if body is None else body),
+        )
+
+    def _described_body(self, request: AppRequest, value: Any) -> dict[str, Any]:
+        if request.body is None:
+            # The app reads it itself: only the way to the route is another.
+            return {"headers": request.headers, "body": None}
+        if not self._has_body:
+            return {"headers": without_body(request.headers), "body": b""}
+        body = b"" if value is ABSENT else encoded(value)
+        own = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        return {"headers": without_body(request.headers) + own, "body": body}
+
+    def _filled_path(self, kwargs: Mapping[str, Any]) -> tuple[str, str]:
+        """The path decoded and as it is sent. A slash in a value separates nothing: it stays encoded in both."""
+        if not self._names:
+            return self.path, quote(self.path)
+        decoded, raw = self.path, quote(self.path, safe="/{}")
+        for name in self._names:
+            value = kwargs.get(name)
+            text = value if isinstance(value, str) else "" if value is None else encoded(value).decode()
+            if text in ("", ".", ".."):
+                raise BadRequestError(f"`{name}` must name something, not '{text}'.", param=name, code="invalid_value")
+            decoded = decoded.replace(f"{{{name}}}", text.replace("/", "%2F"), 1)
+            raw = raw.replace(f"{{{name}}}", quote(text, safe=""), 1)
+        return decoded, raw
+
+
+def without_body(headers: Iterable[Header]) -> list[Header]:
+    """The headers of a request that say nothing of its body, or of the form of the answer."""
+    return [header for header in headers if header[0].lower() not in _OF_OLD_REQUEST]
+
+
+def _value_of(value: Any) -> Value | None:
+    if value is None:
+        return None
+    return value if callable(value) else Template(value).fill
+
+
+def _called(value: Value | None, call: OpenAICall) -> Any:
+    result = None if value is None else value(call)
+    return async_to_sync(_awaited)(result) if inspect.isawaitable(result) else result
+
+
+async def _acalled(value: Value | None, call: OpenAICall) -> Any:
+    if value is None or isinstance(getattr(value, "__self__", None), Template):
+        return None if value is None else value(call)
+    if inspect.iscoroutinefunction(value):
+        return await value(call)
+    result = await sync_to_async(value, thread_sensitive=False, executor=shared_pool())(call)
+    return await result if inspect.isawaitable(result) else result
+
+
+async def _awaited(result: Any) -> Any:
+    return await result
+
+
+def _query_string(query: Any) -> bytes:
+    if not isinstance(query, Mapping):
+        raise TypeError(f"A query is an object, not a {type(query).__name__}.")
+    pairs = [
+        (name, _query_value(item))
+        for name, value in query.items()
+        for item in (value if isinstance(value, list | tuple) else (value,))
+        if item is not None
+    ]
+    return urlencode(pairs).encode()
+
+
+def _query_value(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
