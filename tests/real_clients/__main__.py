@@ -2,6 +2,7 @@
 
     make test-clients                   # all of them
     make test-clients ARGS=ai-sdk       # one
+    make test-clients ARGS=--bridge     # all of them, against an app that serves chat completions alone
     make test-clients ARGS=--page       # all of them, and write docs/clients.md anew
     make test-clients ARGS=--lock       # raise what is pinned below the packages that are tested
 
@@ -18,7 +19,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.real_clients import page
+from openai_middleware import OpenAIMiddleware
+from tests.real_clients import agent, page
 from tests.real_clients.checks import Result, read
 from tests.real_clients.environments import CACHE, Client, SetupError, clients, lock, set_up
 from tests.real_clients.network import RefusingProxy
@@ -33,6 +35,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make test-clients")
     parser.add_argument("names", nargs="*", metavar="CLIENT", help=f"of {', '.join(known)}; all without one")
     parser.add_argument("--lock", action="store_true", help="pin the newest versions of what the packages need")
+    parser.add_argument("--bridge", action="store_true", help="run them against an app of chat completions alone")
     parser.add_argument("--page", action="store_true", help="write what all of them said into docs/clients.md")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - known.keys():
@@ -42,11 +45,11 @@ def main() -> int:
         for client in chosen:
             lock(client)
         return 0
-    results = run(chosen)
+    results = run(chosen, agent.bridged if arguments.bridge else agent.app)
     (CACHE / "results.json").write_text(json.dumps([result.as_json() for result in results], indent=1), "utf-8")
     print(*table(results), sep="\n")
     failed = sum(not result.is_good for result in results)
-    if len(results) == len(known) and not failed:
+    if len(results) == len(known) and not failed and not arguments.bridge:
         if arguments.page:
             page.write(results)
         elif not page.is_current(results):
@@ -56,9 +59,7 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def run(chosen: list[Client]) -> list[Result]:
-    from tests.real_clients.agent import app
-
+def run(chosen: list[Client], app: OpenAIMiddleware) -> list[Result]:
     CACHE.mkdir(exist_ok=True)
     logging.basicConfig(filename=CACHE / "server.log", filemode="w")
     with uvicorn_server(app) as url, RefusingProxy() as proxy:

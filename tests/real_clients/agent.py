@@ -168,4 +168,14 @@ def embed(body: Json, *, input: str | list[Any], model: str) -> list[list[float]
     return [[0.25, -0.5, float(index)] for index in range(len(input) if several else 1)]
 
 
+def chat_only() -> OpenAIMiddleware:
+    """The same function in an app that knows nothing of responses."""
+    chat = Dispatcher()
+    chat.reply("chat.completions.create", "completions.create")(agent)
+    chat("models.list")(models)
+    chat("embeddings.create")(embed)
+    return OpenAIMiddleware(HandlerApp(chat), prefix="/v1")
+
+
 app = OpenAIMiddleware(HandlerApp(dispatch), prefix="/v1")
+bridged = OpenAIMiddleware(chat_only(), prefix="/v1", rewrites={"responses.create": "chat.completions.create"})
