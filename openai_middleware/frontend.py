@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final, Unpack
 
-from openai_middleware.contract import OpenAIEndpoint
+from openai_middleware.contract import OpenAIEndpoint, Operation
 from openai_middleware.errors import MethodNotAllowedError, NotFoundError, OpenAIError, PermissionDeniedError
 from openai_middleware.exchange import Exchange
 from openai_middleware.features import features_of
@@ -51,7 +51,7 @@ class Frontend:
         self._include_url_info = config.include_url_info if include_url_info is None else include_url_info
         self._rejects_unmatched = options.get("unmatched", "pass") == "reject"
         self._max_body_size = options.get("max_body_size", DEFAULT_MAX_BODY_SIZE)
-        compiled = [Endpoint(endpoint, contract) for endpoint in config.endpoints.values()]
+        compiled = self._endpoints = [Endpoint(endpoint, contract) for endpoint in config.endpoints.values()]
         self._table = RouteTable((e.config.http_method.value, e.config.path, e) for e in compiled)
         self._guard = RouteTable(_normalised_endpoints(compiled)) if any(e.is_forbidden for e in compiled) else None
         compiler = RouteCompiler(
@@ -112,6 +112,19 @@ class Frontend:
             max_body_size=self._max_body_size,
         )
 
+    def operation_at(self, method: str, path: str) -> Operation | None:
+        """The operation that is served at a path, for documentation.
+
+        Args:
+            method: The HTTP method, in capitals.
+            path: A path with placeholders, as frameworks write it; what they are called does not matter.
+        """
+        shape = _shape(path)
+        for endpoint in self._endpoints:
+            if endpoint.config.http_method.value == method and _shape(endpoint.config.path) == shape:
+                return endpoint.operation
+        return None
+
     def _match(self, method: str, path: RequestPath) -> Match[Endpoint] | None:
         """What matches the path as it was sent, else what matches it decoded.
 
@@ -139,6 +152,10 @@ class Frontend:
             return NotFoundError(f"Unknown request URL: {method} {path.decoded}.", code="unknown_url")
         message = f"Method not allowed: {method} {path.decoded}."
         return MethodNotAllowedError(message, code="method_not_allowed", headers={"Allow": ", ".join(allowed)})
+
+
+def _shape(path: str) -> str:
+    return PathTemplate(path).shape.replace("{:path}", "{}")
 
 
 def _normalised_endpoints(endpoints: Iterable[Endpoint]) -> Iterator[tuple[str, str, Endpoint]]:

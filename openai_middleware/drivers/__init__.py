@@ -7,6 +7,7 @@ OpenAIError                what an app raises; `Response.of_error` and `error.re
 CALL_KEY, call_in          where a call travels, and how it is found there
 Handler, Response          a view made of a function, and an answer as it leaves
 respond, arespond          a function called for a call, and what its result amounts to as a `Response`
+send_response              such a `Response` sent as an ASGI answer
 reporting                  a bug in a function becomes a line in the log, and an error that tells nothing of it
 map_answer, amap_answer    an answer whose body is iterated, for frameworks that hand over response objects
 iterate, aiterate          an async iterator in sync code, and the reverse
@@ -24,6 +25,7 @@ from openai_middleware.drivers.wsgi import OpenAIWSGIMiddleware, WSGIDriver
 from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
+from openai_middleware.handlers.asgi_app import send_response
 from openai_middleware.handlers.handler import Handler, reporting
 from openai_middleware.handlers.replying import arespond, respond
 from openai_middleware.handlers.response import Response
@@ -78,4 +80,5 @@ __all__ = [
     "reporting",
     "request_headers",
     "respond",
+    "send_response",
 ]

@@ -1,7 +1,7 @@
 """A plain function as an ASGI app."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,7 +9,8 @@ from openai_middleware.errors import OpenAIError
 from openai_middleware.handlers.dispatcher import Dispatcher, as_handler
 from openai_middleware.handlers.handler import HandlerFunction, reported, reporting, unknown_url
 from openai_middleware.handlers.replying import arespond
-from openai_middleware.headers import as_bytes
+from openai_middleware.handlers.response import Response
+from openai_middleware.headers import Header, as_bytes
 from openai_middleware.interfaces import Receive, Scope, Send, send_error
 from openai_middleware.iteration import aclose, aiterate
 from openai_middleware.request.call import CALL_KEY, OpenAICall
@@ -74,6 +75,32 @@ async def answer_call(
     with reporting(call):
         response = await arespond(source, call, pool=pool)
         headers = as_bytes(response.headers)
+    await send_response(response, headers, call, receive, send, pool, keep_alive)
+
+
+async def send_response(
+    response: Response,
+    headers: Sequence[Header],
+    call: OpenAICall,
+    receive: Receive,
+    send: Send,
+    pool: ThreadPoolExecutor | None = None,
+    keep_alive: float | None = None,
+) -> None:
+    """Send what a handler answered. A stream ends when the client has gone.
+
+    Args:
+        response: The answer.
+        headers: Its headers as they leave.
+        call: The call that it answers.
+        receive: The app's.
+        send: The app's.
+        pool: Where sync code runs; None is the pool that all handlers share.
+        keep_alive: See `HandlerApp`.
+
+    Raises:
+        OpenAIError: The handler raised it, or failed: then it is a 500 that says so, and the log has the rest.
+    """
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     if response.events is None:
         await send({"type": "http.response.body", "body": response.content})

@@ -27,6 +27,7 @@ class Handler:
 
     Args:
         function: The function.
+        takes_body: Whether a first positional parameter gets the body; otherwise it is filled by its name, as all are.
 
     Attributes:
         name: What messages call the function.
@@ -37,15 +38,15 @@ class Handler:
         TypeError: It requires a positional-only parameter beside the first: kwargs cannot fill that.
     """
 
-    def __init__(self, function: HandlerFunction) -> None:
+    def __init__(self, function: HandlerFunction, *, takes_body: bool = True) -> None:
         parameters = list(inspect.signature(function).parameters.values())
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         unfilled = [p.name for p in positional[1:] if p.kind is p.POSITIONAL_ONLY and p.default is p.empty]
         if unfilled:
             raise TypeError(f"{function!r} requires {unfilled[0]!r} by position, and arguments come by keyword.")
-        named = [p for p in parameters[1:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        named += [p for p in parameters[:1] if p.kind is p.KEYWORD_ONLY]
-        first = positional[0] if positional else None
+        first = positional[0] if positional and takes_body else None
+        by_keyword = (p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+        named = [p for p in by_keyword if p is not first]
         self._function = function
         self.name = getattr(function, "__qualname__", None) or type(function).__qualname__
         self._first_is_call = first is not None and first.name == "call"
