@@ -49,6 +49,9 @@ async def agent(
         case ["Refuse", *_]:
             yield Reply(refusal="I cannot help ")
             yield Reply(refusal="with that.")
+        case ["Stop", "short", *_]:
+            yield "It was "
+            yield Reply("cut", finish_reason="length")
         case ["Count", "on", "as", name]:
             try:
                 while True:

@@ -18,7 +18,9 @@ class RefusingProxy:
 
         class Handler(BaseHTTPRequestHandler):
             def refuse(self) -> None:
-                refused.add(self.path)
+                # Some other program of this machine may take the port for a server that was there before.
+                if not self.path.startswith("/"):
+                    refused.add(self.path)
                 self.send_error(403)
 
             do_CONNECT = do_GET = do_POST = refuse  # noqa: N815 - the names that http.server asks for

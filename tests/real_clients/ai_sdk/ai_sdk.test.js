@@ -136,6 +136,14 @@ for (const [name, model] of Object.entries(MODELS)) {
       assert.equal(text, "You said: Please reason.");
     });
 
+    test("an answer that was cut", async () => {
+      const { text, finishReason } = await generateText({ ...options, prompt: "Stop short" });
+      const streamed = streamText({ ...options, prompt: "Stop short" });
+
+      assert.deepEqual([text, finishReason], ["It was cut", "length"]);
+      assert.deepEqual([await streamed.text, await streamed.finishReason], ["It was cut", "length"]);
+    });
+
     test("an error before the first piece", async () => {
       const request = generateText({ ...options, prompt: "Rate limit" });
 

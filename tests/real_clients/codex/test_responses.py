@@ -149,3 +149,9 @@ def test_an_error_in_mid_stream(codex: Codex) -> None:
     [failed] = [event for event in codex.run("Break", code=1) if event["type"] == "turn.failed"]
 
     assert "The app broke." in failed["error"]["message"]
+
+
+def test_an_answer_that_was_cut(codex: Codex) -> None:
+    [failed] = [event for event in codex.run("Stop short", code=1) if event["type"] == "turn.failed"]
+
+    assert "max_output_tokens" in failed["error"]["message"]

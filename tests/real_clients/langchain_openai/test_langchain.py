@@ -109,6 +109,14 @@ def test_a_refusal(model: ChatOpenAI) -> None:
     assert part["refusal"] == "I cannot help with that."
 
 
+def test_an_answer_that_was_cut(model: ChatOpenAI) -> None:
+    message = model.invoke("Stop short")
+
+    assert message.text == "It was cut"
+    metadata = message.response_metadata
+    assert "length" in metadata.values() or metadata["incomplete_details"]["reason"] == "max_output_tokens"
+
+
 def test_an_error_before_the_first_piece(model: ChatOpenAI) -> None:
     with pytest.raises(openai.RateLimitError):
         model.invoke("Rate limit")

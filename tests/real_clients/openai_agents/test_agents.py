@@ -6,6 +6,7 @@ import openai
 import pytest
 from agents import (
     Agent,
+    ModelBehaviorError,
     ModelRefusalError,
     ModelSettings,
     OpenAIChatCompletionsModel,
@@ -119,6 +120,15 @@ async def test_reasoning(model: Any) -> None:
 async def test_a_refusal(model: Any) -> None:
     with pytest.raises(ModelRefusalError, match="I cannot help with that"):
         await Runner.run(agent(model, output_type=Weather), "Refuse")
+
+
+async def test_an_answer_that_was_cut(model: Any) -> None:
+    if isinstance(model, OpenAIChatCompletionsModel):
+        assert (await Runner.run(agent(model), "Stop short")).final_output == "It was cut"
+        return
+    with pytest.raises(ModelBehaviorError):
+        async for _ in Runner.run_streamed(agent(model), "Stop short").stream_events():
+            pass
 
 
 async def test_an_error_before_the_first_piece(model: Any) -> None:

@@ -105,6 +105,14 @@ test("a refusal", async () => {
   assert.equal(completion.choices[0].message.refusal, "I cannot help with that.");
 });
 
+test("an answer that was cut", async () => {
+  const stream = client.chat.completions.stream({ model, messages: ask("Stop short") });
+  const completion = await stream.finalChatCompletion();
+
+  assert.equal(completion.choices[0].message.content, "It was cut");
+  assert.equal(completion.choices[0].finish_reason, "length");
+});
+
 for (const stream of [false, true]) {
   test(`an error before the first piece${stream ? " of a stream" : ""}`, async () => {
     const request = client.chat.completions.create({ model, messages: ask("Rate limit"), stream });

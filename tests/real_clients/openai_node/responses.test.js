@@ -91,6 +91,13 @@ test("several turns", async () => {
   assert.equal(second.output_text, "You said: Hello");
 });
 
+test("an answer that was cut", async () => {
+  const response = await client.responses.stream({ model, input: "Stop short" }).finalResponse();
+
+  assert.deepEqual([response.status, response.output_text], ["incomplete", "It was cut"]);
+  assert.equal(response.incomplete_details.reason, "max_output_tokens");
+});
+
 for (const stream of [false, true]) {
   test(`an error before the first piece${stream ? " of a stream" : ""}`, async () => {
     const request = client.responses.create({ model, input: "Rate limit", stream });

@@ -153,6 +153,16 @@ def test_the_stream_helper_with_a_refusal(client: OpenAI) -> None:
     assert done.refusal == "I cannot help with that."
 
 
+def test_an_answer_that_was_cut(client: OpenAI) -> None:
+    completion = client.chat.completions.create(model=MODEL, messages=ask("Stop short"))
+    assert (completion.choices[0].message.content, completion.choices[0].finish_reason) == ("It was cut", "length")
+
+    with client.chat.completions.stream(model=MODEL, messages=ask("Stop short")) as stream:
+        stream.until_done()
+    with pytest.raises(openai.LengthFinishReasonError):
+        stream.get_final_completion()
+
+
 def test_the_conversation(client: OpenAI) -> None:
     messages: list[Any] = [
         {"role": "developer", "content": "be kind"},

@@ -149,6 +149,17 @@ def test_the_stream_helper_with_a_refusal(client: OpenAI) -> None:
     assert done.refusal == "I cannot help with that."
 
 
+def test_an_answer_that_was_cut(client: OpenAI) -> None:
+    response = client.responses.create(model=MODEL, input="Stop short")
+    *_, last = client.responses.create(model=MODEL, input="Stop short", stream=True)
+
+    assert last.type == "response.incomplete"
+    for answer in (response, last.response):
+        assert (answer.status, answer.output_text) == ("incomplete", "It was cut")
+        assert answer.incomplete_details is not None
+        assert answer.incomplete_details.reason == "max_output_tokens"
+
+
 def test_the_conversation(client: OpenAI) -> None:
     first = client.responses.create(model=MODEL, input="Hello", store=False)
     history: list[Any] = [{"role": "user", "content": "Hello"}, *(item.to_dict() for item in first.output)]

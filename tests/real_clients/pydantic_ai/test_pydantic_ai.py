@@ -109,6 +109,13 @@ async def test_reasoning_and_a_turn_after_it(model: Any) -> None:
     assert result.output == "You said: Please reason."
 
 
+async def test_an_answer_that_was_cut(model: Any) -> None:
+    result = await Agent(model).run("Stop short")
+
+    assert result.output == "It was cut"
+    assert result.response.finish_reason == "length"
+
+
 async def test_an_error_before_the_first_piece(model: Any) -> None:
     with pytest.raises(ModelHTTPError) as raised:
         await Agent(model).run("Rate limit")
