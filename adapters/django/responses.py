@@ -1,7 +1,9 @@
 """Django's response objects, made and mapped."""
 
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
+from asgiref.sync import async_to_sync, sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.http.response import ResponseHeaders
 
@@ -11,6 +13,7 @@ from openai_middleware.drivers import (
     Header,
     MappedAnswer,
     Response,
+    aclose,
     aiterate,
     amap_answer,
     as_bytes,
@@ -33,7 +36,7 @@ def http_response(request: HttpRequest, response: Response) -> HttpResponseBase:
     headers = dict(response.headers)
     if response.events is None:
         return HttpResponse(response.content, status=response.status_code, headers=headers)
-    events = aiterate(response.events) if is_asgi(request) else iterate(response.events)
+    events: Any = _Closable(aiterate(response.events)) if is_asgi(request) else iterate(response.events)
     return StreamingHttpResponse(events, status=response.status_code, headers=headers)
 
 
@@ -63,8 +66,21 @@ async def amapped_response(exchange: Exchange, request: HttpRequest, response: H
     try:
         return _changed(response, await amap_answer(exchange, response.status_code, _headers(response), chunks))
     except Exception:
-        response.close()
+        await sync_to_async(response.close)()
         raise
+
+
+class _Closable:
+    """An async stream that Django closes with its response: from a thread, and by `close`."""
+
+    def __init__(self, chunks: AsyncIterable[bytes]) -> None:
+        self._chunks = chunks
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._chunks)
+
+    def close(self) -> None:
+        async_to_sync(aclose)(self._chunks)
 
 
 def _keep_uncompressed(request: HttpRequest, response: HttpResponseBase) -> None:
@@ -83,8 +99,10 @@ def _changed(response: HttpResponseBase, answer: MappedAnswer | AsyncMappedAnswe
     if answer.headers is not None:
         response.headers = ResponseHeaders(dict(as_text(answer.headers)))
     chunks: Any = answer.chunks
-    if response.streaming:
-        response.streaming_content = chunks
-    else:
+    if not response.streaming:
         response.content = b"".join(chunks)
+    elif isinstance(answer, AsyncMappedAnswer):
+        response.streaming_content = _Closable(chunks)
+    else:
+        response.streaming_content = chunks
     return response

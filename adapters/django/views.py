@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 
-from openai_middleware.adapters.django.responses import http_response
+from openai_middleware.adapters.django.responses import http_response, is_asgi
 from openai_middleware.drivers import CALL_KEY, Handler, OpenAICall, arespond, call_in, respond
 
 __all__ = ["openai_view"]
@@ -25,7 +25,7 @@ def openai_view(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def view(request: HttpRequest, *_: Any, **__: Any) -> HttpResponseBase:
-        return http_response(request, respond(handler, _call(request), request))
+        return http_response(request, respond(handler, _call(request), request, is_asgi=is_asgi(request)))
 
     @wraps(function)
     async def async_view(request: HttpRequest, *_: Any, **__: Any) -> HttpResponseBase:
