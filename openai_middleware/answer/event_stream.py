@@ -109,14 +109,20 @@ class EventStream:
             return b"data: " + told.body() + b"\n\n"
         number = self._sequence_number
         frames = _named_event({"type": "error", "sequence_number": number, "error": told.detail})
-        announced = fields_of(self._announced).get("response") if self._announced else None
-        answer = value_of(announced) if announced is not None else None
+        answer = self._announced_answer()
         if isinstance(answer, dict):
             # Clients that skip `error` wait for an event that ends the answer; in this order every SDK raises once.
             failure = {"code": _failure_code(told), "message": told.message}
             answer |= {"status": "failed", "error": failure}
             frames += _named_event({"type": "response.failed", "sequence_number": number + 1, "response": answer})
         return frames
+
+    def _announced_answer(self) -> Any:
+        announced = fields_of(self._announced).get("response") if self._announced else None
+        try:
+            return value_of(announced) if announced is not None else None
+        except UNDECODABLE:  # only a look into its texts tells so, and on the way out they got none
+            return None
 
     def _leaving(self, ready: bytes) -> bytes:
         if ready:

@@ -4,9 +4,10 @@ Properties and fuzz targets compare the two.
 """
 
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 
 class Endpoint(NamedTuple):
@@ -122,7 +123,7 @@ def find(endpoints: Iterable[Endpoint], method: str, segments: Sequence[str]) ->
 def is_forbidden(endpoints: Sequence[Endpoint], method: str, raw_path: str) -> bool:
     """Whether a request is forbidden: as it was sent, or without its detours."""
     methods = ["HEAD", "GET"] if method == "HEAD" else [method]
-    normal = list(_normalised_endpoints(endpoints))
+    normal = _normalised_endpoints(tuple(endpoints))
     path = as_normalised("/".join(as_decoded(raw_path))).split("/")
     for name in methods:
         for match in (find(endpoints, name, as_sent(raw_path))[:1], find(normal, name, path)[:1]):
@@ -131,7 +132,8 @@ def is_forbidden(endpoints: Sequence[Endpoint], method: str, raw_path: str) -> b
     return False
 
 
-def _normalised_endpoints(endpoints: Sequence[Endpoint]) -> Iterator[Endpoint]:
+@cache
+def _normalised_endpoints(endpoints: tuple[Endpoint, ...]) -> list[Endpoint]:
     """The endpoints by their paths without detours. Where two are the same, one that forbids makes both forbid."""
     normal = []
     for endpoint in endpoints:
@@ -140,20 +142,5 @@ def _normalised_endpoints(endpoints: Sequence[Endpoint]) -> Iterator[Endpoint]:
             normal.append(endpoint._replace(path=below.rstrip("/") + "/*"))
         else:
             normal.append(endpoint._replace(path=as_normalised(endpoint.path)))
-    for endpoint in normal:
-        alike = [e for e in normal if (e.method, shape_of(e.path)) == (endpoint.method, shape_of(endpoint.path))]
-        yield endpoint._replace(is_forbidden=any(e.is_forbidden for e in alike))
-
-
-# --- queries
-
-
-def plain_query(query: bytes) -> dict[str, str | list[str]] | None:
-    """The parameters of a query string without brackets; None where it has some."""
-    pairs = parse_qsl(query.decode(errors="replace"), keep_blank_values=True, errors="replace")
-    if any("]" in name for name, _ in pairs):
-        return None
-    params: dict[str, list[str]] = {}
-    for name, value in pairs:
-        params.setdefault(name, []).append(value)
-    return {name: values[0] if len(values) == 1 else values for name, values in params.items()}
+    forbidden = {(endpoint.method, shape_of(endpoint.path)) for endpoint in normal if endpoint.is_forbidden}
+    return [one._replace(is_forbidden=(one.method, shape_of(one.path)) in forbidden) for one in normal]
