@@ -16,6 +16,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,6 +48,9 @@ def main() -> int:
     targets = arguments.targets or TARGETS
     if arguments.input is not None:
         import_module(f"tests.fuzz.{targets[0]}").check(arguments.input.read_bytes())
+        return 0
+    if find_spec("atheris") is None:
+        print(f"NOTHING WAS FUZZED: atheris is not installed; for Python {sys.version.split()[0]} there may be none.")
         return 0
     if arguments.alone:
         fuzz(targets[0], arguments.seconds)

@@ -146,10 +146,14 @@ async def responses(request: Request) -> Any:
 
 
 async def counters(request: Request) -> JSONResponse:
+    return JSONResponse(COUNTERS.as_json())
+
+
+async def settled(request: Request) -> JSONResponse:
     # Starlette cancels a stream whose client has gone, and leaves closing its iterator to the garbage collector where
     # the stream stood in `send` at that moment.
     gc.collect()
-    is_settled = await until(lambda: COUNTERS.open == 0) if request.url.path == "/settled" else True
+    is_settled = await until(lambda: COUNTERS.open == 0)
     return JSONResponse({**COUNTERS.as_json(), "is_settled": is_settled})
 
 
@@ -158,7 +162,7 @@ asgi = OpenAIMiddleware(
         routes=[
             Route("/v1/responses", responses, methods=["POST"]),
             Route("/counters", counters),
-            Route("/settled", counters),
+            Route("/settled", settled),
         ]
     ),
     config=config(),
