@@ -109,12 +109,13 @@ class Frontend:
             if self._rejects_unmatched:
                 raise self._unmatched_error(method, request_path)
             return None
+        mount = path.removesuffix(request_path.decoded)
         return Exchange(
             self._route(match.targets),
             method,
             request_path.decoded,
-            path if match.is_routed_alike else request_path.with_slashes_encoded(path),
-            path.removesuffix(request_path.decoded),
+            path if match.is_routed_alike else mount + request_path.encoded,
+            mount,
             match.path_params,
             query,
             headers,
@@ -139,7 +140,8 @@ class Frontend:
         """What matches the path as it was sent, else what matches it decoded.
 
         Routers behind the middleware go by the decoded path: where that is another endpoint's, or has other parameters,
-        the app must not see it.
+        the app must not see it, but the path with its slashes encoded. Where a template takes `%2F` for its own, as
+        `/{x}Flag` does in `/a%2Flag`, that leads elsewhere too, and the decoded path counts.
         """
         match = self._table.match(method, path.segmented)
         if path.segmented is path.decoded or not path.has_encoded_slash:
@@ -147,21 +149,30 @@ class Frontend:
         decoded = self._table.match(method, path.decoded)
         if match is None or decoded == match:
             return decoded
+        encoded = self._table.match(method, path.encoded)
+        if encoded is None or _with_slashes_encoded(encoded) != _with_slashes_encoded(match):
+            return decoded
         return match._replace(is_routed_alike=False)
 
     def _is_forbidden(self, method: str, path: RequestPath, guard: RouteTable[Endpoint]) -> bool:
         # Frameworks answer HEAD from the route of GET, so what forbids the one forbids the other.
         methods = ("HEAD", "GET") if method == "HEAD" else (method,)
-        readings = ((self._table, path.segmented), (guard, normalised(path.decoded)))
+        readings = [(self._table, path.segmented), (guard, normalised(path.decoded))]
+        if path.has_encoded_slash:
+            readings.append((guard, normalised(path.encoded)))
         matches = [table.match(name, reading) for name in methods for table, reading in readings]
         return any(match.targets[0].is_forbidden for match in matches if match is not None)
 
     def _unmatched_error(self, method: str, path: RequestPath) -> OpenAIError:
         allowed = self._table.allowed_methods(path.segmented) or self._table.allowed_methods(path.decoded)
-        if not allowed:
+        if not allowed or method in allowed:
             return NotFoundError(f"Unknown request URL: {method} {path.decoded}.", code="unknown_url")
         message = f"Method not allowed: {method} {path.decoded}."
         return MethodNotAllowedError(message, code="method_not_allowed", headers={"Allow": ", ".join(allowed)})
+
+
+def _with_slashes_encoded(match: Match[Endpoint]) -> Match[Endpoint]:
+    return match._replace(path_params={name: value.replace("/", "%2F") for name, value in match.path_params.items()})
 
 
 def _shape(path: str) -> str:

@@ -15,6 +15,7 @@ from tests.support.models import Endpoint, find, is_forbidden
 CONFIGURED = [
     *("/", "/a", "/a/", "/a/b", "//a//b", "/x/../a/b", "/./a", "/a/b/", "/a/b/c"),
     *("/{x}", "/a/{x}", "/a/{x}/", "/{y}/b", "/{x}/{y}", "/a-{x}", "/{x}-1", "/a/{x}/c", "/a/{x:path}", "/{x:path}/c"),
+    *("/a/{x}Fb", "/{x}2Fb", "/a/a%2Fb"),
     *("/*", "/a/*", "/a*", "/a/b/*", "//a/*", "/x/../b/*"),
 ]
 METHODS = st.sampled_from(["GET", "GET", "HEAD", "POST"])

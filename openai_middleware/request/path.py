@@ -27,13 +27,10 @@ class RequestPath(NamedTuple):
         """Whether the two readings differ."""
         return ENCODED_SLASH in self.segmented
 
-    def with_slashes_encoded(self, path: str) -> str:
-        """The whole path, decoded but for the slashes that were sent encoded: a router takes none of them for one.
-
-        Args:
-            path: The whole path, decoded.
-        """
-        return path.removesuffix(self.decoded) + self.segmented.replace(ENCODED_SLASH, "%2F")
+    @property
+    def encoded(self) -> str:
+        """The path decoded but for the slashes that were sent encoded: a router takes none of them for one."""
+        return self.segmented.replace(ENCODED_SLASH, "%2F")
 
     @classmethod
     def of(cls, path: str, raw_path: bytes | None, root_path: str) -> "RequestPath":

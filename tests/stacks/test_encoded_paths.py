@@ -10,13 +10,13 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import path as django_path
 from fastapi import FastAPI, Request
 
-from openai_middleware import APIHandlerConfig, OpenAIMiddleware, OpenAIWSGIMiddleware
+from openai_middleware import APIHandlerAction, APIHandlerConfig, OpenAIMiddleware, OpenAIWSGIMiddleware
 from openai_middleware.adapters import fastapi as fastapi_adapter
 from openai_middleware.adapters import flask as flask_adapter
 from openai_middleware.request.call import CALL_KEY
 from tests.support.behaviours import Backend, dump
 from tests.support.django_site import DjangoSite, Mode
-from tests.support.drivers import part, start
+from tests.support.drivers import App, part, request, start
 from tests.support.samples import CHAT, COMPLETION
 from tests.support.stacks import Reply, Stack, drive_asgi, drive_wsgi
 
@@ -218,3 +218,45 @@ def test_name_of_a_model_reaches_the_app_s_own_route_with_its_slash(framework: s
     assert reply.json["id"] == "org/name"
     assert routed.found == [("model", "org/name")]
     assert (routed.calls[0].operation, routed.calls[0].path_params) == ("models.retrieve", {"model": "org/name"})
+
+
+# --- templates that take a part of the encoded slash for their own
+
+
+async def gated(target: str, *endpoints: str, forbidden: str | None = None) -> tuple[int, App]:
+    """The status of a GET at a gate that has these endpoints, and the app that was behind it."""
+    options = gate(*endpoints)
+    if forbidden is not None:
+        options["config"].add_endpoint_handler(forbidden, "GET", APIHandlerAction.FORBID)
+    app = App()
+    sent = await request(OpenAIMiddleware(app, **options), "GET", target)
+    return sent.status, app
+
+
+@pytest.mark.parametrize("other", ["/items/{i}Flag", "/items/{i}2Flag", "/items/a%2Flag"])
+@pytest.mark.parametrize("target", ["/items/a%2Flag", "/items/a%2flag", "/./items/a%2Flag"])
+async def test_route_that_is_forbidden_is_not_reached_by_a_part_of_an_encoded_slash(  # M9 M13
+    target: str, other: str
+) -> None:
+    status, app = await gated(target, "/*", forbidden=other)
+    assert (status, app.scopes) == (403, [])
+
+
+@pytest.mark.parametrize("other", ["/items/{j}Flag", "/items/{j}2Flag", "/items/a%2Flag"])
+async def test_slash_that_another_route_would_take_for_its_own_separates(other: str) -> None:  # M9
+    status, app = await gated("/items/a%2Flag", "/items/{i}", other)
+    assert (status, app.scopes) == (404, [])
+
+    status, app = await gated("/items/a%2Flag", "/items/{i}", other, "/items/{i}/{j}")
+    assert status == 200
+    assert (app.scopes[0]["path"], app.call.path_params) == ("/items/a/lag", {"i": "a", "j": "lag"})
+
+
+async def test_slash_that_would_divide_the_parameters_in_another_way_separates() -> None:  # M9
+    status, app = await gated("/items/aFb%2Fc", "/items/{i}F{j}")
+    assert (status, app.scopes) == (404, [])
+
+
+async def test_sign_that_looks_like_an_encoded_slash_divides_nothing() -> None:  # M9
+    _, app = await gated("/items/a%252F%2Fc", "/items/{i}")
+    assert (app.scopes[0]["path"], app.call.path_params) == ("/items/a%2F%2Fc", {"i": "a%2F/c"})

@@ -124,9 +124,12 @@ def is_forbidden(endpoints: Sequence[Endpoint], method: str, raw_path: str) -> b
     """Whether a request is forbidden: as it was sent, or without its detours."""
     methods = ["HEAD", "GET"] if method == "HEAD" else [method]
     normal = _normalised_endpoints(tuple(endpoints))
-    path = as_normalised("/".join(as_decoded(raw_path))).split("/")
+    encoded = "/".join(segment.replace("/", "%2F") for segment in as_sent(raw_path))
+    readings = [(endpoints, as_sent(raw_path))]
+    readings += [(normal, as_normalised(path).split("/")) for path in ("/".join(as_decoded(raw_path)), encoded)]
     for name in methods:
-        for match in (find(endpoints, name, as_sent(raw_path))[:1], find(normal, name, path)[:1]):
+        for among, segments in readings:
+            match = find(among, name, segments)[:1]
             if match and match[0].endpoint.is_forbidden:
                 return True
     return False
