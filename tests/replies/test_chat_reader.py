@@ -193,7 +193,7 @@ def test_pieces_of_all_kinds_may_stand_beside_chunks() -> None:
     assert said_of(*pieces) == [("output_text", "abc"), ("call_1", ("f", "{}"))]
 
 
-objects = st.dictionaries(st.text("ab}{\"\\é", max_size=3), st.integers() | st.text("}{\"\\", max_size=3), max_size=3)
+objects = st.dictionaries(st.text('ab}{"\\é', max_size=3), st.integers() | st.text('}{"\\', max_size=3), max_size=3)
 
 
 @st.composite

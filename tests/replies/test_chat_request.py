@@ -12,7 +12,14 @@ from openai_middleware.replies.chat_request import ChatRequest
 from tests.support.drivers import App, request
 from tests.support.replies import CHAT, COMPLETIONS, RESPONSES, replying, send
 
-CALL = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "f", "arguments": "{}", "status": "completed"}
+CALL = {
+    "type": "function_call",
+    "id": "fc_1",
+    "call_id": "call_1",
+    "name": "f",
+    "arguments": "{}",
+    "status": "completed",
+}
 CHAT_CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 RESULT = {"type": "function_call_output", "call_id": "call_1", "output": "ok"}
 CHAT_RESULT = {"role": "tool", "tool_call_id": "call_1", "content": "ok"}
@@ -262,7 +269,11 @@ def test_custom_tools_are_nested_and_so_is_their_grammar() -> None:  # X10
 
 
 def test_functions_of_a_namespace_are_functions_and_the_first_of_a_name_wins() -> None:  # X10
-    namespace = {"type": "namespace", "name": "crm", "tools": [{**FUNCTION, "description": "other"}, {**FUNCTION, "name": "g"}]}
+    namespace = {
+        "type": "namespace",
+        "name": "crm",
+        "tools": [{**FUNCTION, "description": "other"}, {**FUNCTION, "name": "g"}],
+    }
     names = [
         (tool["function"]["name"], tool["function"]["description"])
         for tool in kwargs_of(tools=[FUNCTION, namespace])["tools"]
@@ -319,7 +330,12 @@ SCHEMA = {"type": "object", "properties": {}}
         ({"reasoning": {"effort": "low", "summary": "auto"}}, {"reasoning_effort": "low"}),
         (
             {"text": {"format": {"type": "json_schema", "name": "n", "schema": SCHEMA, "strict": True}}},
-            {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA, "strict": True}}},
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "n", "schema": SCHEMA, "strict": True},
+                }
+            },
         ),
         ({"text": {"format": {"type": "json_object"}}}, {"response_format": {"type": "json_object"}}),
         ({"text": {"format": {"type": "text"}, "verbosity": "low"}}, {"verbosity": "low"}),
@@ -332,7 +348,14 @@ SCHEMA = {"type": "object", "properties": {}}
         ),
         ({"stream": False}, {"stream": False}),
         (
-            {"store": True, "include": [], "truncation": "auto", "max_tool_calls": 3, "context_management": [], "own": 1},
+            {
+                "store": True,
+                "include": [],
+                "truncation": "auto",
+                "max_tool_calls": 3,
+                "context_management": [],
+                "own": 1,
+            },
             {},
         ),
     ],
@@ -380,5 +403,7 @@ def test_malformed_request_is_refused_or_understood_and_never_a_crash(fields: An
     except OpenAIError as error:
         assert error.status_code == 400
         return
-    assert all(message["role"] in ("system", "developer", "user", "assistant", "tool") for message in chat_request.messages)
+    assert all(
+        message["role"] in ("system", "developer", "user", "assistant", "tool") for message in chat_request.messages
+    )
     assert isinstance(chat_request.kwargs, dict)

@@ -20,7 +20,16 @@ from openai_middleware import (
 from openai_middleware.mapping.rule import BodyMapping
 from openai_middleware.replies.turning import collector_of, events_of
 from tests.support.drivers import App, request
-from tests.support.replies import CHAT, COMPLETIONS, OPERATIONS, RESPONSES, deltas_of, rendered, text_of, validate_events
+from tests.support.replies import (
+    CHAT,
+    COMPLETIONS,
+    OPERATIONS,
+    RESPONSES,
+    deltas_of,
+    rendered,
+    text_of,
+    validate_events,
+)
 from tests.support.server_sent_events import parse
 
 each_operation = pytest.mark.parametrize("operation", OPERATIONS)
@@ -188,7 +197,9 @@ def test_calls_in_chunks_are_joined_by_their_index() -> None:  # R34 X32
 
 # --- malformed requests
 
-strange = st.none() | st.booleans() | st.integers() | texts | st.lists(st.none() | texts | st.dictionaries(texts, texts))
+strange = (
+    st.none() | st.booleans() | st.integers() | texts | st.lists(st.none() | texts | st.dictionaries(texts, texts))
+)
 fields = ["tools", "stream_options", "text", "metadata", "reasoning", "functions", "temperature", "n", "echo"]
 
 

@@ -125,7 +125,9 @@ def test_status_of_a_reply_is_kept(status: int, stack: Stack) -> None:  # R3
 def test_text_that_is_no_answer_of_these_operations_leaves_as_it_is(  # R3 O1
     status: int, target: str, stack: Stack
 ) -> None:
-    reply = stack.app(Backend(Answer(b"Hello.", status, TEXT))).send("POST", target, dump(QUESTIONS[CHAT] | QUESTIONS[RESPONSES]))
+    reply = stack.app(Backend(Answer(b"Hello.", status, TEXT))).send(
+        "POST", target, dump(QUESTIONS[CHAT] | QUESTIONS[RESPONSES])
+    )
     assert (reply.status, reply.body) == (status, b"Hello.")
 
 
