@@ -9,10 +9,11 @@ from openai_middleware.contract import OpenAIEndpoint, Operation
 from openai_middleware.errors import MethodNotAllowedError, NotFoundError, OpenAIError, PermissionDeniedError
 from openai_middleware.exchange import Exchange
 from openai_middleware.features import features_of
-from openai_middleware.headers import Header
+from openai_middleware.headers import Header, request_id_in
 from openai_middleware.options import DEFAULT_MAX_BODY_SIZE, Options, checked_config
 from openai_middleware.request.path import RequestPath, normalised
 from openai_middleware.request.path_template import PathTemplate
+from openai_middleware.request.refusal import log_refusal
 from openai_middleware.request.route_table import Match, RouteTable, wildcard_prefix
 from openai_middleware.route import Endpoint, RouteCompiler
 
@@ -73,7 +74,7 @@ class Frontend:
         raw_path: bytes | None = None,
         root_path: str = "",
     ) -> Exchange | None:
-        """Open an exchange for a request, or return None where the request is the app's own.
+        """Open an exchange for a request, or return None where the request is the app's own. A refusal is logged.
 
         Args:
             method: The HTTP method, in letters of any case.
@@ -91,6 +92,15 @@ class Frontend:
         if not self._is_enabled:
             return None
         method = method.upper()
+        try:
+            return self._opened(method, path, query, headers, raw_path, root_path)
+        except OpenAIError as error:
+            log_refusal(error, f"{method} {path}", request_id_in(headers))
+            raise
+
+    def _opened(
+        self, method: str, path: str, query: bytes, headers: Iterable[Header], raw_path: bytes | None, root_path: str
+    ) -> Exchange | None:
         request_path = RequestPath.of(path, raw_path, root_path)
         match = self._match(method, request_path)
         if self._guard is not None and self._is_forbidden(method, request_path, self._guard):

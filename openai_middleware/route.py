@@ -16,6 +16,7 @@ from openai_middleware.answer.response_mapping import AbsentOptional, ExtraField
 from openai_middleware.config import APIHandlerAction, BodyMappings, EndpointConfig
 from openai_middleware.contract import Contract, Operation
 from openai_middleware.headers import Header
+from openai_middleware.iteration import OwnLoop
 from openai_middleware.mapping.rule import BodyMapping, merged
 from openai_middleware.replies.reply_form import REPLY_FORMS, ReplyForm
 from openai_middleware.request.body import RequestMapping
@@ -38,12 +39,13 @@ class CallHandler(Protocol):
     name: str
     takes_choices: bool
 
-    def run(self, call: OpenAICall, *first: Any) -> Any:
+    def run(self, call: OpenAICall, *first: Any, loop: OwnLoop | None = None) -> Any:
         """Handle a call in sync code.
 
         Args:
             call: The call.
             first: What the function's first positional parameter gets instead of the body.
+            loop: Where a coroutine runs; None is where asgiref runs it.
         """
 
     async def arun(self, call: OpenAICall, *first: Any, pool: ThreadPoolExecutor | None = None) -> Any:

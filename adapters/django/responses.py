@@ -1,8 +1,9 @@
 """Django's response objects, made and mapped."""
 
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.http.response import ResponseHeaders
 
@@ -14,6 +15,7 @@ from openai_middleware.drivers import (
     MappedAnswer,
     OpenAICall,
     Response,
+    aclose,
     aiterate,
     amap_answer,
     arespond,
@@ -25,15 +27,7 @@ from openai_middleware.drivers import (
 )
 from openai_middleware.errors import OpenAIError
 
-__all__ = [
-    "aanswer",
-    "amapped_response",
-    "answer",
-    "http_response",
-    "is_asgi",
-    "mapped_response",
-    "openai_error_response",
-]
+__all__ = ["ahandled", "amapped_response", "http_response", "is_asgi", "mapped_response", "openai_error_response"]
 
 
 def is_asgi(request: HttpRequest) -> bool:
@@ -41,26 +35,21 @@ def is_asgi(request: HttpRequest) -> bool:
     return hasattr(request, "scope")
 
 
-def answer(source: HandlerSource, call: OpenAICall, request: HttpRequest, *first: Any) -> HttpResponseBase:
-    """What a handler answers, from sync code. See `respond`."""
-    return http_response(request, respond(source, call, *first))
-
-
-async def aanswer(source: HandlerSource, call: OpenAICall, request: HttpRequest, *first: Any) -> HttpResponseBase:
-    """The same as `answer`, from async code."""
-    if is_asgi(request):
-        return http_response(request, await arespond(source, call, *first))
-    # WSGI has an event loop for this call alone, and a loop that ends closes the generators that it has begun.
-    return await sync_to_async(answer)(source, call, request, *first)
-
-
 def http_response(request: HttpRequest, response: Response) -> HttpResponseBase:
     """A `Response` as Django's own."""
     headers = dict(response.headers)
     if response.events is None:
         return HttpResponse(response.content, status=response.status_code, headers=headers)
-    events = aiterate(response.events) if is_asgi(request) else iterate(response.events)
+    events: Any = _Closable(aiterate(response.events)) if is_asgi(request) else iterate(response.events)
     return StreamingHttpResponse(events, status=response.status_code, headers=headers)
+
+
+async def ahandled(request: HttpRequest, source: HandlerSource, call: OpenAICall, *first: Any) -> HttpResponseBase:
+    """What a handler answers, as Django's own, from async code. See `arespond`."""
+    if is_asgi(request):
+        return http_response(request, await arespond(source, call, *first))
+    # Under WSGI this event loop is there for this call alone, and one that ends closes generators that it has begun.
+    return http_response(request, await sync_to_async(respond)(source, call, *first))
 
 
 def openai_error_response(error: OpenAIError) -> HttpResponse:
@@ -89,8 +78,21 @@ async def amapped_response(exchange: Exchange, request: HttpRequest, response: H
     try:
         return _changed(response, await amap_answer(exchange, response.status_code, _headers(response), chunks))
     except Exception:
-        response.close()
+        await sync_to_async(response.close)()
         raise
+
+
+class _Closable:
+    """An async stream that Django closes with its response: from a thread, and by `close`."""
+
+    def __init__(self, chunks: AsyncIterable[bytes]) -> None:
+        self._chunks = chunks
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._chunks)
+
+    def close(self) -> None:
+        async_to_sync(aclose)(self._chunks)
 
 
 def _keep_uncompressed(request: HttpRequest, response: HttpResponseBase) -> None:
@@ -109,8 +111,10 @@ def _changed(response: HttpResponseBase, answer: MappedAnswer | AsyncMappedAnswe
     if answer.headers is not None:
         response.headers = ResponseHeaders(dict(as_text(answer.headers)))
     chunks: Any = answer.chunks
-    if response.streaming:
-        response.streaming_content = chunks
-    else:
+    if not response.streaming:
         response.content = b"".join(chunks)
+    elif isinstance(answer, AsyncMappedAnswer):
+        response.streaming_content = _Closable(chunks)
+    else:
+        response.streaming_content = chunks
     return response

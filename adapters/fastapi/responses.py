@@ -26,7 +26,7 @@ class HandlerResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer, with the headers that were added to it meanwhile."""
-        await send_response(self._response, self.raw_headers, self._call, receive, send)
+        await send_response(self._response, self._call, receive, send, headers=self.raw_headers)
         if self.background is not None:
             await self.background()
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from openai_middleware.adapters.fastapi.calls import openai_call
 from openai_middleware.adapters.fastapi.responses import HandlerResponse
-from openai_middleware.drivers import Handler, OpenAICall, arespond, reporting
+from openai_middleware.drivers import Handler, OpenAICall, OwnLoop, arespond, reporting
 
 __all__ = ["openai_view"]
 
@@ -72,9 +72,9 @@ class _Given:
         """See `HandlerSource.handler_for`."""
         return self
 
-    def run(self, call: OpenAICall, *first: Any) -> Any:
+    def run(self, call: OpenAICall, *first: Any, loop: OwnLoop | None = None) -> Any:
         """See `CallHandler.run`."""
-        return self._handler.run(call, *first, kwargs={**call.kwargs, **self._given})
+        return self._handler.run(call, *first, kwargs={**call.kwargs, **self._given}, loop=loop)
 
     async def arun(self, call: OpenAICall, *first: Any, pool: ThreadPoolExecutor | None = None) -> Any:
         """See `CallHandler.arun`."""

@@ -32,7 +32,7 @@ from openai_middleware.handlers.replying import arespond, respond
 from openai_middleware.handlers.response import Response
 from openai_middleware.headers import Header, as_bytes, as_text
 from openai_middleware.interfaces import ASGIApp, Environ, Message, Receive, Scope, Send, StartResponse, WSGIApp
-from openai_middleware.iteration import aclose, aiterate, close, iterate
+from openai_middleware.iteration import OwnLoop, aclose, aiterate, close, iterate
 from openai_middleware.options import Options
 from openai_middleware.request.body import BodyReader
 from openai_middleware.request.call import CALL_KEY, AppRequest, OpenAICall, call_in
@@ -60,6 +60,7 @@ __all__ = [
     "OpenAIMiddleware",
     "OpenAIWSGIMiddleware",
     "Options",
+    "OwnLoop",
     "Receive",
     "Response",
     "Scope",

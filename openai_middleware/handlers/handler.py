@@ -10,7 +10,7 @@ from typing import Any, Self
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 
 from openai_middleware.errors import InternalServerError, NotFoundError, OpenAIError, UnprocessableEntityError
-from openai_middleware.iteration import shared_pool
+from openai_middleware.iteration import OwnLoop, shared_pool
 from openai_middleware.request.call import OpenAICall
 from openai_middleware.request.path import printable
 
@@ -100,10 +100,26 @@ class Handler:
             # No future can hold it (PEP 479 has the same for generators): whoever awaited it would wait for ever.
             raise RuntimeError("The handler raised StopIteration.") from error
 
-    def run(self, call: OpenAICall, *first: Any, kwargs: Mapping[str, Any] | None = None) -> Any:
-        """Call the function from sync code, and return its result; a coroutine function runs on a loop of its own."""
+    def run(
+        self,
+        call: OpenAICall,
+        *first: Any,
+        kwargs: Mapping[str, Any] | None = None,
+        loop: OwnLoop | None = None,
+    ) -> Any:
+        """Call the function from sync code, and return its result.
+
+        Args:
+            call: See `__call__`.
+            first: See `__call__`.
+            kwargs: See `__call__`.
+            loop: Where a coroutine runs; what it returns may be read there. None is where `async_to_sync` of asgiref
+                runs it: on the server's loop where there is one, else on a loop that ends with it.
+        """
         result = self(call, *first, kwargs=kwargs)
-        return async_to_sync(_awaited)(result) if inspect.isawaitable(result) else result
+        if not inspect.isawaitable(result):
+            return result
+        return async_to_sync(_awaited)(result) if loop is None else loop.run(result)
 
     async def arun(
         self,
@@ -150,7 +166,7 @@ def reporting(call: OpenAICall) -> Iterator[None]:
 def reported(error: Exception, call: OpenAICall) -> InternalServerError:
     """Say in the log that a handler failed, and return what the client learns of it."""
     name = call.operation or f"{call.method} {printable(call.path)}"
-    logger.error("%s: the handler failed.", name, exc_info=error)
+    logger.error("%s: the handler failed (request %s).", name, call.request_id, exc_info=error)
     return InternalServerError("The server had an error while processing your request.")
 
 
