@@ -267,6 +267,7 @@ class _AsyncRest(AsyncIterator[Any]):
     def __init__(self, rest: AsyncIterator[Any], items: AsyncIterator[Any]) -> None:
         self._rest = rest
         self._items = items
+        self._is_closed = False
 
     def __aiter__(self) -> AsyncIterator[Any]:
         # What is iterated is the generator itself: a step through here would cost as much as a piece of text.
@@ -276,6 +277,9 @@ class _AsyncRest(AsyncIterator[Any]):
         return anext(self._rest)
 
     async def aclose(self) -> None:
-        """Close all of it."""
+        """Close all of it, once: what is no generator may not take it well to be closed again."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         await aclose(self._rest)
         await aclose(self._items)

@@ -59,8 +59,11 @@ def said_of(*answers: Any) -> list[tuple[str, Any]]:
 
 
 USAGE = {
-    **{"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8},
-    **{"prompt_tokens_details": {"cached_tokens": 1}, "completion_tokens_details": {"reasoning_tokens": 2}},
+    "prompt_tokens": 3,
+    "completion_tokens": 5,
+    "total_tokens": 8,
+    "prompt_tokens_details": {"cached_tokens": 1},
+    "completion_tokens_details": {"reasoning_tokens": 2},
 }
 
 

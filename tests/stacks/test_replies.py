@@ -64,7 +64,7 @@ def test_plain_text_is_a_reply(operation: str, stack: Stack) -> None:  # R3
 def test_chunks_of_plain_text_are_deltas_even_where_they_split_a_character(  # R3 R1
     operation: str, stack: Stack
 ) -> None:
-    chunks = ["Gr".encode(), b"\xc3", b"\xbc", "ße.".encode()]
+    chunks = [b"Gr", b"\xc3", b"\xbc", "ße.".encode()]
     assert text_of(operation, whole(ask(stack.app(streaming(*chunks, headers=TEXT)), operation))) == "Grüße."
     events = documents(ask(stack.app(streaming(*chunks, headers=TEXT)), operation, stream=True))
     assert deltas_of(operation, events) == ["Gr", "ü", "ße."]
