@@ -177,7 +177,7 @@ def test_object_that_lacks_everything_is_turned_over_without_a_crash(answer: Any
 def test_json_that_is_no_object_leaves_as_it_came(body: bytes, operation: str) -> None:  # R34 O6 O8
     config = APIHandlerConfig()
     rules = BodyMappings([BodyMapping("stream", "stream")])
-    config.add_endpoint_config(EndpointConfig("/own", "POST", operation=operation, input_body_mappings=rules))
+    config.add_endpoint_config(EndpointConfig("/own", "POST", operation=operation, input_body_mappings=rules))  # type: ignore[arg-type]
     app = OpenAIMiddleware(App(body), config=config)
     sent = asyncio.run(request(app, "POST", "/own", {"stream": True}))
     assert (sent.header("content-type"), sent.body) == ("application/json", body)
