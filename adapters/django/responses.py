@@ -23,16 +23,37 @@ from openai_middleware.drivers import (
     as_text,
     iterate,
     map_answer,
-    respond,
+    respond_by_asgiref,
 )
 from openai_middleware.errors import OpenAIError
 
-__all__ = ["ahandled", "amapped_response", "http_response", "is_asgi", "mapped_response", "openai_error_response"]
+__all__ = [
+    "aanswer",
+    "amapped_response",
+    "answer",
+    "http_response",
+    "is_asgi",
+    "mapped_response",
+    "openai_error_response",
+]
 
 
 def is_asgi(request: HttpRequest) -> bool:
     """Whether an ASGI server runs Django: what it can stream depends on that, not on the mode of a middleware."""
     return hasattr(request, "scope")
+
+
+def answer(source: HandlerSource, call: OpenAICall, request: HttpRequest, *first: Any) -> HttpResponseBase:
+    """What a handler answers, from sync code. See `respond_by_asgiref`."""
+    return http_response(request, respond_by_asgiref(source, call, *first, is_asgi=is_asgi(request)))
+
+
+async def aanswer(source: HandlerSource, call: OpenAICall, request: HttpRequest, *first: Any) -> HttpResponseBase:
+    """The same as `answer`, from async code."""
+    if is_asgi(request):
+        return http_response(request, await arespond(source, call, *first))
+    # WSGI has an event loop for this call alone, and a loop that ends closes the generators that it has begun.
+    return await sync_to_async(answer)(source, call, request, *first)
 
 
 def http_response(request: HttpRequest, response: Response) -> HttpResponseBase:
@@ -42,14 +63,6 @@ def http_response(request: HttpRequest, response: Response) -> HttpResponseBase:
         return HttpResponse(response.content, status=response.status_code, headers=headers)
     events: Any = _Closable(aiterate(response.events)) if is_asgi(request) else iterate(response.events)
     return StreamingHttpResponse(events, status=response.status_code, headers=headers)
-
-
-async def ahandled(request: HttpRequest, source: HandlerSource, call: OpenAICall, *first: Any) -> HttpResponseBase:
-    """What a handler answers, as Django's own, from async code. See `arespond`."""
-    if is_asgi(request):
-        return http_response(request, await arespond(source, call, *first))
-    # Under WSGI this event loop is there for this call alone, and one that ends closes generators that it has begun.
-    return http_response(request, await sync_to_async(respond)(source, call, *first))
 
 
 def openai_error_response(error: OpenAIError) -> HttpResponse:

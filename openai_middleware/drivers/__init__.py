@@ -7,7 +7,7 @@ OpenAIError                what an app raises; `Response.of_error` and `error.re
 CALL_KEY, call_in          where a call travels, and how it is found there
 Handler, Response          a view made of a function, and an answer as it leaves
 HandlerSource              what finds the function for a call: a `Handler`, a `Dispatcher`
-respond, arespond          a function called for a call, and what its result amounts to as a `Response`
+respond, arespond, respond_by_asgiref       a function called for a call, and what its result amounts to as a `Response`
 send_response              such a `Response` sent as an ASGI answer
 reporting                  a bug in a function becomes a line in the log, and an error that tells nothing of it
 map_answer, amap_answer    an answer whose body is iterated, for frameworks that hand over response objects
@@ -28,7 +28,7 @@ from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
 from openai_middleware.handlers.asgi_app import send_response
 from openai_middleware.handlers.handler import Handler, reporting
-from openai_middleware.handlers.replying import arespond, respond
+from openai_middleware.handlers.replying import arespond, respond, respond_by_asgiref
 from openai_middleware.handlers.response import Response
 from openai_middleware.headers import Header, as_bytes, as_text
 from openai_middleware.interfaces import ASGIApp, Environ, Message, Receive, Scope, Send, StartResponse, WSGIApp
@@ -84,5 +84,6 @@ __all__ = [
     "reporting",
     "request_headers",
     "respond",
+    "respond_by_asgiref",
     "send_response",
 ]

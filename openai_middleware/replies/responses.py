@@ -224,11 +224,19 @@ def _echo(request: Mapping[str, Any]) -> dict[str, Any]:
     echo = {name: default if request.get(name) is None else request[name] for name, default in _DEFAULTS.items()}
     text = request.get("text")
     reasoning = request.get("reasoning")
+    if isinstance(echo["tools"], list):
+        echo["tools"] = [_echoed_tool(tool) for tool in echo["tools"]]
     echo["text"] = {"format": {"type": "text"}} | _given(text)
     echo["reasoning"] = {"effort": None, "summary": None} | _given(reasoning)
     if request.get("user") is not None:
         echo["user"] = request["user"]
     return echo
+
+
+def _echoed_tool(tool: Any) -> Any:
+    """A tool as it came. Of a function, Open Responses wants these fields even where they were left out."""
+    is_function = isinstance(tool, Mapping) and tool.get("type") == "function"
+    return {"description": None, "parameters": None, "strict": None, **tool} if is_function else tool
 
 
 def _given(fields: object) -> dict[str, Any]:
