@@ -130,6 +130,8 @@ def test_what_the_request_says_is_said_again_in_every_response() -> None:  # R41
     more: dict[str, Any] = {"text": {"verbosity": "low"}, "reasoning": {"effort": "low"}, "service_tier": "flex"}
     expected = {
         **ECHOED,
+        # Open Responses wants these fields of a function even where they were left out.
+        "tools": [{"description": None, **WEATHER}, NAMESPACE, {"type": "web_search"}],
         "text": {"format": {"type": "text"}, "verbosity": "low"},
         "reasoning": {"effort": "low", "summary": None},
         "service_tier": "default",
