@@ -8,7 +8,8 @@ STAMP   := $(VENV)/.installed
 INSTALL := -m pip --quiet --disable-pip-version-check install
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-clients lint format docs contract constraints clean
+.PHONY: help setup demo serve test test-clients test-servers test-matrix fuzz soak lint format docs contract
+.PHONY: constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -32,9 +33,25 @@ test: $(STAMP) ## run all tests with coverage (one file: make test ARGS=tests/co
 test-clients: $(STAMP) ## run real clients, such as openai-node and Codex, against the middleware (one: ARGS=codex)
 	@$(PYTHON) -m tests.real_clients $(ARGS)
 
-lint: $(STAMP) ## ruff check, ruff format --check, mypy: the package strictly, the tests relaxed
+# Of tests/fuzz/: what one run finds new is kept in .fuzz/, for the next.
+SECONDS := 60
+fuzz: $(VENV)/.installed-fuzz ## fuzz the package with atheris, all targets together for SECONDS=60
+	$(PYTHON) -m tests.fuzz.run --seconds $(SECONDS) $(ARGS)
+
+test-servers: $(VENV)/.installed-servers ## run tests/live on every server: uvicorn, hypercorn, granian, daphne, gunicorn, waitress
+	$(PYTHON) -m pytest --numprocesses=2 --dist=loadgroup tests/live $(ARGS)
+
+REQUESTS := 200000
+soak: $(VENV)/.installed-servers ## send REQUESTS=200000 requests to a server and tell how its memory grew (ARGS=gunicorn-gthread)
+	$(PYTHON) -m tests.live.soak --requests $(REQUESTS) $(ARGS)
+
+test-matrix: $(VENV)/.installed-matrix ## run the tests on every Python that is here, and on the oldest and newest frameworks
+	$(PYTHON) -m nox $(ARGS)
+
+lint: $(STAMP) ## ruff check, ruff format --check, bandit, mypy: the package strictly, the tests relaxed
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m bandit --quiet --recursive openai_middleware adapters
 	$(PYTHON) -m mypy
 
 format: $(STAMP) ## format the code and fix what can be fixed
@@ -54,7 +71,7 @@ constraints: ## rewrite constraints.txt with the newest versions that pyproject.
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 	$(PYTHON3) -m venv "$$scratch/venv" && \
 	"$$scratch/venv/bin/python" $(INSTALL) --dry-run --ignore-installed --report "$$scratch/report.json" \
-		--target "$$scratch/none" --python-version 3.11.0 --only-binary :all: '.[dev]' && \
+		--target "$$scratch/none" --python-version 3.11.0 --only-binary :all: '.[dev,fuzz,servers,matrix]' && \
 	$(PYTHON3) -c "$$WRITE_CONSTRAINTS" "$$scratch/report.json" > "$$scratch/constraints.txt" && \
 	cp "$$scratch/constraints.txt" constraints.txt
 	@grep -c == constraints.txt | sed 's/$$/ packages pinned in constraints.txt/'
@@ -68,7 +85,8 @@ endef
 export WRITE_CONSTRAINTS
 
 clean: ## remove the environment, caches and everything that was built
-	rm -rf $(VENV) .clients build dist site *.egg-info .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .clients .fuzz .nox build dist site *.egg-info .coverage .coverage.* htmlcov .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Without build isolation, so that the build backend is the pinned one too.
@@ -77,6 +95,12 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing what is needed into $(VENV); the first time this takes up to a minute ..."
 	@$(PYTHON) $(INSTALL) -c constraints.txt setuptools
 	@$(PYTHON) $(INSTALL) -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $@
+
+# What only single targets need.
+$(VENV)/.installed-%: $(STAMP)
+	@echo "Installing what is needed for $* into $(VENV) ..."
+	@$(PYTHON) $(INSTALL) -c constraints.txt --no-build-isolation -e '.[$*]'
 	@touch $@
 
 define check_python

@@ -1,12 +1,25 @@
-"""Request ids: what is made, and what is echoed."""
+"""Headers: request ids, what is told of an answer's body, what HTTP can carry, and how headers are looked up."""
 
 import os
+from email.message import Message
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_middleware.headers import identified, new_request_id, sent_request_id
+from openai_middleware.headers import (
+    Header,
+    Headers,
+    as_bytes,
+    as_text,
+    describing,
+    identified,
+    malformed,
+    measuring,
+    media_type,
+    new_request_id,
+    sent_request_id,
+)
 from tests.support.drivers import MADE_ID
 
 
@@ -47,3 +60,84 @@ def test_headers_with_an_id_are_the_very_same(name: bytes) -> None:  # I1
 
     assert identified(headers, "other") is headers
     assert identified(headers[:1], "other") == [(b"a", b"1"), (b"x-request-id", b"other")]
+
+
+NAMES = st.sampled_from(
+    [b"Content-Length", b"content-length", b"ETag", b"content-md5", b"Transfer-Encoding", b"X-A", b"x-a", b"Set-Cookie"]
+)
+LISTS = st.lists(st.tuples(NAMES, st.sampled_from([b"0", b"3", b"5", b"x", b""])), max_size=5)
+BODIES = st.binary(max_size=6)
+OF_OLD_BYTES = {b"etag", b"content-md5", b"transfer-encoding"}
+
+
+def without(headers: list[Header], *names: bytes) -> list[Header]:
+    return [header for header in headers if header[0].lower() not in names]
+
+
+def lengths(headers: list[Header]) -> list[bytes]:
+    return [value for name, value in headers if name.lower() == b"content-length"]
+
+
+@given(LISTS, BODIES)
+def test_answer_with_other_bytes_has_one_length_and_nothing_of_the_old_ones(  # O2
+    headers: list[Header], body: bytes
+) -> None:
+    described = describing(headers, body)
+
+    assert lengths(described) == [b"%d" % len(body)]
+    assert without(described, b"content-length") == without(headers, b"content-length", *OF_OLD_BYTES)
+
+
+@given(LISTS, BODIES)
+def test_answer_with_its_own_bytes_keeps_its_headers_but_for_a_wrong_length(  # O2
+    headers: list[Header], body: bytes
+) -> None:
+    measured = measuring(headers, body)
+
+    assert lengths(list(measured)) == [b"%d" % len(body)] * min(1, len(lengths(headers)))
+    assert without(list(measured), b"content-length") == without(headers, b"content-length")
+    if lengths(headers) in ([], [b"%d" % len(body)]):
+        assert measured is headers
+
+
+@given(st.text(max_size=5), st.text(max_size=8))
+def test_header_is_malformed_if_a_byte_of_it_could_end_its_line_or_its_name(name: str, value: str) -> None:  # E1
+    separators = set('()<>@,;:\\"/[]?={} \t')
+    is_token = name != "" and all("\x20" < char < "\x7f" and char not in separators for char in name)
+    is_text = all(char == "\t" or (char >= " " and char != "\x7f") for char in value)
+
+    assert malformed({"x-first": "1", name: value}) == (None if is_token and is_text else name)
+
+
+@pytest.mark.parametrize("value", ["a\r\nb", "a\nb", "a\rb", "a\0b", "\n", "a\x0b"])
+@pytest.mark.parametrize("name", ["location", "x-trace"])
+def test_line_end_in_a_value_is_malformed(name: str, value: str) -> None:  # E1
+    assert malformed({name: value}) == name
+
+
+@given(
+    st.text(st.characters(codec="ascii", exclude_characters='\x00\r\n\t;"()\\,<>@:[]?=', min_codepoint=32), max_size=20)
+)
+def test_media_type_is_that_of_the_standard_library(kind: str) -> None:  # O1 B10
+    message = Message()
+    message["content-type"] = kind = f"text/{kind.strip().replace(' ', '').replace('/', '')}x"
+
+    assert media_type(f" {kind.upper()} ; charset=utf-8; a=b".encode()) == message.get_content_type()
+
+
+@given(LISTS)
+def test_headers_are_found_by_names_in_any_case_and_joined_where_they_came_twice(headers: list[Header]) -> None:  # B7
+    found = Headers(headers)
+
+    assert list(found) == list(dict.fromkeys(name.decode().lower() for name, _ in headers))
+    for name in found:
+        values = [value.decode() for other, value in headers if other.decode().lower() == name]
+        assert found[name.title()] == ", ".join(values)
+        assert name.upper() in found
+    assert len(found) == len(list(found))
+    assert repr(found) == f"Headers({', '.join(found)})"
+
+
+@given(st.lists(st.tuples(st.binary(), st.binary())))
+def test_headers_are_the_same_after_they_were_text(headers: list[Header]) -> None:  # O2
+    assert as_bytes(as_text(headers)) == headers

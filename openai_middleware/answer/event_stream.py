@@ -7,7 +7,7 @@ which drop a last event that has no blank line after it, and fail on an event wh
 import logging
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from openai_middleware.answer.answer import told_to_client
 from openai_middleware.answer.event_mapping import EventMapping
@@ -108,9 +108,15 @@ class EventStream:
         self.is_complete = True
         if not self._mapping.is_numbered:
             return b"data: " + told_to_client(error).body() + b"\n\n"
-        announced = fields_of(self._announced).get("response") if self._announced else None
-        answer = value_of(announced) if announced is not None else None
+        answer = self._announced_answer()
         return failed_response(error, answer if isinstance(answer, dict) else None, self._sequence_number)
+
+    def _announced_answer(self) -> Any:
+        announced = fields_of(self._announced).get("response") if self._announced else None
+        try:
+            return value_of(announced) if announced is not None else None
+        except UNDECODABLE:  # only a look into its texts tells so, and on the way out they got none
+            return None
 
     def _leaving(self, ready: bytes) -> bytes:
         if ready:

@@ -86,11 +86,16 @@ class Outgoing:
             return True
         if self._is_suspended:
             await self._forward(self._released())
-        elif self._answer is not None and self.has_started and not (self._is_passing or self._is_broken):
+        elif self._answer is not None and self._is_unfinished:
             self._last, self._is_passing = None, True
             with suppress(OSError):
                 await self._forward(({"type": "http.response.body", "body": self._answer.fail(error)},))
         return False
+
+    @property
+    def _is_unfinished(self) -> bool:
+        """Whether something has left, and the server waits for more of it."""
+        return self.has_started and not (self._is_passing or self._is_replaced or self._is_broken)
 
     def _leaving(self, message: Message) -> Sequence[Message]:
         """What leaves when the app has sent this."""

@@ -273,9 +273,10 @@ class _Rest(Iterator[Any]):
         return next(self._rest)
 
     def close(self) -> None:
-        """Close all of it."""
+        """Close all of it, once."""
+        items, self._items = self._items, iter(())
         close(self._rest)
-        close(self._items)
+        close(items)
 
 
 class _AsyncRest(AsyncIterator[Any]):
@@ -283,7 +284,7 @@ class _AsyncRest(AsyncIterator[Any]):
 
     def __init__(self, rest: AsyncIterator[Any], items: AsyncIterator[Any]) -> None:
         self._rest = rest
-        self._items = items
+        self._items: AsyncIterator[Any] | None = items
 
     def __aiter__(self) -> AsyncIterator[Any]:
         # What is iterated is the generator itself: a step through here would cost as much as a piece of text.
@@ -293,6 +294,7 @@ class _AsyncRest(AsyncIterator[Any]):
         return anext(self._rest)
 
     async def aclose(self) -> None:
-        """Close all of it."""
+        """Close all of it, once."""
+        items, self._items = self._items, None
         await aclose(self._rest)
-        await aclose(self._items)
+        await aclose(items)

@@ -864,6 +864,15 @@ def test_a_failure_ends_the_response_that_was_announced(error: Exception, code: 
     assert stream.finish() == b""
 
 
+def test_a_failure_is_told_also_where_the_response_that_was_announced_is_no_text() -> None:  # S2 S4
+    stream = responses()
+    stream.feed(b'data: {"type": "response.created", "sequence_number": 0, "response": {"id": "\xf7"}}\n\n')
+
+    [(kind, told)] = decoded(parse(stream.fail(TOLD)))
+
+    assert (kind, told["sequence_number"]) == ("error", 1)
+
+
 @pytest.mark.parametrize("end", ["response.completed", "response.incomplete", "response.failed"])
 def test_nothing_follows_the_event_that_ends_a_response(end: str) -> None:  # S4
     stream = responses()

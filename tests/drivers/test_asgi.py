@@ -442,6 +442,17 @@ async def test_cancellation_passes_through_and_sends_nothing(error: BaseExceptio
     assert sent.messages == []
 
 
+@pytest.mark.parametrize("error", [KeyError("late"), NotFoundError("late")])
+async def test_nothing_follows_an_answer_that_was_refused_when_the_app_fails_then(error: Exception) -> None:  # O3 O8
+    sent = Sent()
+
+    with pytest.raises(type(error), match="late"):
+        await request(endpoint(Script([start(), part(b"{}")], error), gives=GIVES), "POST", "/run", sent=sent)
+
+    assert sent.status == 422
+    assert [message["type"] for message in sent.messages] == ["http.response.start", "http.response.body"]
+
+
 async def test_app_that_sends_nothing_at_all_is_not_answered_for() -> None:  # O8
     assert (await request(endpoint(Script([]), gives=GIVES), "POST", "/run")).messages == []
 

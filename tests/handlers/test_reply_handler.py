@@ -181,7 +181,7 @@ def test_failure_in_mid_stream_is_told_in_the_stream_and_the_log(
     assert b"secret" not in sent.body
     assert b"[DONE]" not in sent.body
     [record] = [record for record in caplog.records if record.name == "openai_middleware"]
-    assert record.getMessage() == f"{operation}: the handler failed."
+    assert record.getMessage().startswith(f"{operation}: the handler failed (request req_")
     assert record.exc_info is not None
     assert record.exc_info[1] is bug
 

@@ -30,7 +30,7 @@ def hypercorn_on_trio(name: str) -> Iterator[tuple[str, ServerProcess]]:
 
 def test_app_is_wrapped_on_trio_as_anywhere() -> None:
     listed = trio.run(request, wrapped, "GET", "/v1/models")
-    streamed = trio.run(request, wrapped, "POST", "/v1/chat/completions", CHAT)
+    streamed = trio.run(request, wrapped, "POST", "/v1/chat/completions", {**CHAT, "stream": True})
 
     assert listed.json == {"object": "list", "data": []}
     assert [json.loads(event.data)["created"] for event in parse(streamed.body)[:-1]] == [0, 1]
@@ -47,7 +47,7 @@ def test_function_is_refused_on_trio_with_a_reason(app: object) -> None:
 def test_hypercorn_on_trio_serves_an_app_that_is_only_wrapped() -> None:
     with hypercorn_on_trio("wrapped") as (url, _), httpx.Client(base_url=url) as client:
         assert client.get("/v1/models").json() == {"object": "list", "data": []}
-        assert client.post("/v1/chat/completions", json=CHAT).text.endswith("data: [DONE]\n\n")
+        assert client.post("/v1/chat/completions", json={**CHAT, "stream": True}).text.endswith("data: [DONE]\n\n")
 
 
 @pytest.mark.slow

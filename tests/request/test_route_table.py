@@ -7,9 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openai_middleware.request.route_table import Match, RouteTable, wildcard_prefix
+from tests.support.models import Endpoint, find
 
 # Different in shape, and many of them match the same paths.
-PATHS = ["/", "/a", "/a/b", "/a/", "/a/b/c", "/{x}", "/a/{x}", "/{x}/b", "/{x}/{y}", "/a-{x}", "/a/{x}/c"]
+PATHS = [
+    *("/", "/a", "/a/b", "/a/", "/a/b/c", "/{x}", "/a/{x}", "/{x}/b", "/{x}/{y}", "/a-{x}", "/a/{x}/c"),
+    *("/a/{x:path}", "/{x:path}/c"),
+]
 WILDCARDS = ["/*", "/a/*", "/a/b/*", "/b*"]
 REQUESTS = st.lists(st.sampled_from(["a", "b", "c", "", "a-1"]), min_size=1, max_size=4).map("/".join).map("/{}".format)
 
@@ -23,37 +27,17 @@ def targets(routes: RouteTable[str], path: str, method: str = "POST") -> list[st
     return list(match.targets) if match else []
 
 
-def matches(configured: str, path: str) -> bool:
-    """The facts, one after the other, without an eye to speed."""
-    if configured.endswith("*"):
-        prefix = configured[:-1] if configured.endswith("/*") else configured[:-1] + "/"
-        return path.startswith(prefix) and path != prefix
-    literals, segments = configured.split("/"), path.split("/")
-    return len(literals) == len(segments) and all(map(segment_matches, literals, segments))
-
-
-def segment_matches(literal: str, segment: str) -> bool:
-    before, brace, _ = literal.partition("{")
-    return (segment.startswith(before) and segment != before) if brace else literal == segment
-
-
-def rank(configured: str) -> tuple[int, int]:
-    if configured.endswith("*"):
-        return 2, -len(wildcard_prefix(configured))
-    return (1, 0) if "{" in configured else (0, 0)
-
-
 @given(st.permutations(PATHS + WILDCARDS), st.integers(0, len(PATHS + WILDCARDS)), REQUESTS)
 @settings(max_examples=500)
 def test_everything_that_matches_is_found_in_order_of_priority(  # M1 M2
     shuffled: list[str], count: int, path: str
 ) -> None:
     registered = shuffled[:count]
-    expected = sorted((configured for configured in registered if matches(configured, path)), key=rank)
-    if path in expected:
-        expected = [configured for configured in expected if "{" not in configured]
+    expected = find([Endpoint("POST", configured) for configured in registered], "POST", path.split("/"))
 
-    assert targets(table(*registered), path) == expected
+    assert targets(table(*registered), path) == [found.endpoint.path for found in expected]
+    if (match := table(*registered).match("POST", path)) is not None:
+        assert match.path_params == expected[0].params
 
 
 @pytest.mark.parametrize("order", list(permutations(["/a/b", "/a/{x}", "/a/*"])))

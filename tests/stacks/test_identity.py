@@ -19,6 +19,7 @@ from tests.support.samples import CHAT, COMPLETION
 from tests.support.stacks import JSON, Answer, Headers, Stack
 
 BODY = b'{"model": "m", "messages": []}'
+STREAM = b'{"model": "m", "messages": [], "stream": true}'
 URL = "/v1/chat/completions"
 MADE = re.compile("req_[0-9a-f]{32}")
 SENT: Headers = [*JSON, ("X-Request-Id", "trace-1")]
@@ -53,8 +54,9 @@ def test_answer_to_a_request_without_an_id_has_one_that_is_new(kind: str, stack:
 @pytest.mark.parametrize("kind", [kind for kind in BEHAVIOURS if kind != "json"])
 def test_id_that_the_app_gives_its_answer_stays(kind: str, stack: Stack) -> None:  # I1
     backend = BEHAVIOURS[kind](("X-Request-ID", "own"))
+    body = STREAM if kind == "stream" else BODY
 
-    assert stack.app(backend).send("POST", URL, BODY, SENT).request_id == "own"
+    assert stack.app(backend).send("POST", URL, body, SENT).request_id == "own"
 
 
 def test_error_that_the_app_raises_has_the_id(stack: Stack) -> None:  # I1
