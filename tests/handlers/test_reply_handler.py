@@ -227,6 +227,27 @@ def test_choices_are_streamed_too(serve: Serve) -> None:  # R9
     assert told == {0: [None, "No. 0", "stop"], 1: [None, "No. 1", "stop"]}
 
 
+@pytest.mark.parametrize("operation", [RESPONSES, COMPLETIONS])
+@pytest.mark.parametrize("stream", [False, True])
+def test_list_of_one_reply_is_the_answer_where_there_are_no_choices(
+    stream: bool, operation: str, serve: Serve
+) -> None:  # R9
+    def choices(messages: Any, n: int = 1) -> list[str]:
+        return ["Hello."] * n
+
+    sent = send(operation, choices, serve, stream=stream)
+    said = deltas_of(operation, documents(sent)) if stream else [text_of(operation, sent.json)]
+    assert said == ["Hello."]
+
+
+def test_choices_of_a_text_completion_are_refused_although_the_function_gives_several(serve: Serve) -> None:  # R9
+    def choices(messages: Any, n: int = 1) -> list[str]:
+        return ["Hello."] * n
+
+    sent = send(COMPLETIONS, choices, serve, n=2)
+    assert (sent.status, sent.error["param"]) == (400, "n")
+
+
 # --- item by item
 
 
