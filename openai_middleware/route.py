@@ -213,7 +213,7 @@ class RouteCompiler:
             and operation.stream is not None
             and not is_multipart
             and ("stream" in operation.body or "stream" in operation.query),
-            reply_form=REPLY_FORMS.get(operation.name) if operation is not None else None,
+            reply_form=_reply_form(operation, request_rules),
             once=self._once,
         )
         for feature in self._features:
@@ -245,6 +245,14 @@ class RouteCompiler:
 def _nullable(endpoints: Iterable[Endpoint]) -> list[str]:
     operations = (endpoint.operation for endpoint in endpoints if endpoint.operation is not None)
     return [name for operation in operations for name in operation.nullable]
+
+
+def _reply_form(operation: Operation | None, request_rules: Iterable[BodyMapping]) -> ReplyForm | None:
+    form = REPLY_FORMS.get(operation.name) if operation is not None else None
+    # Which form the client asked for is not known where no rule takes `stream` from its request.
+    if form is None or form.render is None or any(rule.destination_path == "stream" for rule in request_rules):
+        return form
+    return None
 
 
 def _merged_rules(mappings: Iterable[BodyMappings | None]) -> list[BodyMapping]:

@@ -11,8 +11,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from openai_middleware.adapters.django.checks import frontend_from_settings
 from openai_middleware.adapters.django.responses import (
+    aanswer,
     amapped_response,
-    http_response,
+    answer,
     is_asgi,
     mapped_response,
     openai_error_response,
@@ -21,13 +22,11 @@ from openai_middleware.drivers import (
     AppRequest,
     BodyReader,
     Exchange,
-    arespond,
     keys_left_out,
     raw_path,
     redirected,
     reporting,
     request_headers,
-    respond,
 )
 from openai_middleware.errors import OpenAIError, RequestTooLargeError
 
@@ -75,8 +74,7 @@ class OpenAIMiddleware:
             app_request = exchange.rewrite.request(app_request, exchange.mount)
         if exchange.handler is not None:
             with reporting(app_request.call):
-                answer = respond(exchange.handler, app_request.call, is_asgi=is_asgi(request))
-                response = http_response(request, answer)
+                response = answer(exchange.handler, app_request.call, request)
                 return _mapped(exchange, request, response)
         with _seen_by_the_app(request, app_request):
             response = self._get_response(request)
@@ -99,7 +97,7 @@ class OpenAIMiddleware:
             app_request = await exchange.rewrite.arequest(app_request, exchange.mount)
         if exchange.handler is not None:
             with reporting(app_request.call):
-                response = http_response(request, await arespond(exchange.handler, app_request.call))
+                response = await aanswer(exchange.handler, app_request.call, request)
                 return await _amapped(exchange, request, response)
         with _seen_by_the_app(request, app_request):
             response = await self._get_response(request)

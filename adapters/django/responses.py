@@ -10,25 +10,50 @@ from django.http.response import ResponseHeaders
 from openai_middleware.drivers import (
     AsyncMappedAnswer,
     Exchange,
+    HandlerSource,
     Header,
     MappedAnswer,
+    OpenAICall,
     Response,
     aclose,
     aiterate,
     amap_answer,
+    arespond,
     as_bytes,
     as_text,
     iterate,
     map_answer,
+    respond_by_asgiref,
 )
 from openai_middleware.errors import OpenAIError
 
-__all__ = ["amapped_response", "http_response", "is_asgi", "mapped_response", "openai_error_response"]
+__all__ = [
+    "aanswer",
+    "amapped_response",
+    "answer",
+    "http_response",
+    "is_asgi",
+    "mapped_response",
+    "openai_error_response",
+]
 
 
 def is_asgi(request: HttpRequest) -> bool:
     """Whether an ASGI server runs Django: what it can stream depends on that, not on the mode of a middleware."""
     return hasattr(request, "scope")
+
+
+def answer(source: HandlerSource, call: OpenAICall, request: HttpRequest, *first: Any) -> HttpResponseBase:
+    """What a handler answers, from sync code. See `respond_by_asgiref`."""
+    return http_response(request, respond_by_asgiref(source, call, *first, is_asgi=is_asgi(request)))
+
+
+async def aanswer(source: HandlerSource, call: OpenAICall, request: HttpRequest, *first: Any) -> HttpResponseBase:
+    """The same as `answer`, from async code."""
+    if is_asgi(request):
+        return http_response(request, await arespond(source, call, *first))
+    # WSGI has an event loop for this call alone, and a loop that ends closes the generators that it has begun.
+    return await sync_to_async(answer)(source, call, request, *first)
 
 
 def http_response(request: HttpRequest, response: Response) -> HttpResponseBase:

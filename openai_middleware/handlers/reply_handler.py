@@ -63,8 +63,14 @@ class ReplyHandler:
         return ChatRequest(call.operation, call.kwargs)
 
     def _kwargs(self, request: ChatRequest) -> Mapping[str, Any]:
-        # By keyword only where the function asks for it: it has them by position already.
-        return request.kwargs | ({"messages": request.messages} if self._handler.declares("messages") else {})
+        # What chat completions do not know is there for functions that name it: with `**kwargs` a function hands all
+        # that it gets to another client, which would refuse it. The messages it has by position already.
+        given = {
+            name: value
+            for name, value in request.kwargs.items()
+            if not name.startswith("mlrun_request_") or self._handler.declares(name)
+        }
+        return given | ({"messages": request.messages} if self._handler.declares("messages") else {})
 
     def _checked(self, result: Any) -> Any:
         if is_reply(result) or is_chat_object(result) or isinstance(result, Iterator | AsyncIterable | Response):

@@ -26,39 +26,63 @@ from openai_middleware.route import CallHandler, HandlerSource
 _END: Final = object()
 
 
-def respond(source: HandlerSource, call: OpenAICall, *first: Any, is_asgi: bool = False) -> Response:
+def respond(source: HandlerSource, call: OpenAICall, *first: Any) -> Response:
     """Call a handler from sync code, and make a response of what it returns.
 
-    A coroutine and the stream that it returns run on one event loop: on one of their own, or on the server's.
+    A coroutine, and the stream that it returns, run on one event loop of their own.
 
     Args:
         source: What finds the function.
         call: The call.
         first: See `Handler.__call__`.
-        is_asgi: Whether an ASGI server runs this code, in a thread: its loop is used, and a stream may be async.
 
     Raises:
         NotFoundError: No function is there for the call.
         TypeError: It returned what is neither a reply nor has a JSON form.
     """
     handler = source.handler_for(call)
-    answering = _Answering(handler, call)
-    if is_asgi:
-        return _respond_on_server(answering, handler.run(call, *first))
     loop = OwnLoop()
     try:
         result = handler.run(call, *first, loop=loop)
-        if not answering.may_iterate(result):
-            response = answering.whole(result)
-            if response.events is None:
-                loop.close()
-            else:
-                response.events = iterate(response.events, loop)
-            return response
-        items = iterate(result, loop)
     except BaseException:
         loop.close()
         raise
+    return _response(_Answering(handler, call), result, loop)
+
+
+def respond_by_asgiref(source: HandlerSource, call: OpenAICall, *first: Any, is_asgi: bool) -> Response:
+    """The same, for frameworks that live by asgiref: what a coroutine runs in a thread, runs in this one.
+
+    Args:
+        source: See `respond`.
+        call: See `respond`.
+        first: See `respond`.
+        is_asgi: Whether an ASGI server has called this code in a thread: then a stream is read on its event loop.
+    """
+    handler = source.handler_for(call)
+    answering = _Answering(handler, call)
+    result = handler.run(call, *first)
+    if is_asgi and answering.may_iterate(result):
+        on_server: Any = async_to_sync(_aresponse)
+        return on_server(answering, result, None)  # type: ignore[no-any-return]
+    if is_asgi:
+        return answering.whole(result)
+    return _response(answering, result, OwnLoop())
+
+
+def _response(answering: "_Answering", result: Any, loop: OwnLoop) -> Response:
+    if not answering.may_iterate(result):
+        try:
+            response = answering.whole(result)
+        except BaseException:
+            loop.close()
+            raise
+        if response.events is None:
+            loop.close()
+        else:
+            response.events = iterate(response.events, loop)
+        return response
+    items = iterate(result, loop)
     try:
         item = next(items, _END)
         if not answering.is_said(item):
@@ -74,13 +98,6 @@ def respond(source: HandlerSource, call: OpenAICall, *first: Any, is_asgi: bool 
         raise
     close(items)
     return answering.collected(rendering)
-
-
-def _respond_on_server(answering: "_Answering", result: Any) -> Response:
-    if not answering.may_iterate(result):
-        return answering.whole(result)
-    on_loop: Any = async_to_sync(_aresponse)
-    return on_loop(answering, result, None)  # type: ignore[no-any-return]
 
 
 async def arespond(

@@ -36,7 +36,8 @@ class ChatRendering(PieceRendering):
         self._is_stream = request.get("stream") is True
         options = request.get("stream_options")
         self._includes_usage = isinstance(options, Mapping) and options.get("include_usage") is True
-        self._is_legacy = bool(request.get("functions")) and not request.get("tools")
+        functions = request.get("functions")
+        self._is_legacy = isinstance(functions, list) and bool(functions) and not request.get("tools")
         custom = [tool.get("custom") for tool in tools_of(request) if tool.get("type") == "custom"]
         self._custom = {tool["name"] for tool in custom if isinstance(tool, Mapping) and "name" in tool}
         self._identity = identity

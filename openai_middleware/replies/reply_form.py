@@ -65,6 +65,8 @@ class JSONReply(JSONAnswer):
             answer = value_of(mapped)
         except UNDECODABLE:
             return mapped
+        if not isinstance(answer, Mapping):
+            return mapped
         return self._changed(events_of(form.operation, answer), is_stream=True)
 
     def _plain_value(self) -> Any:

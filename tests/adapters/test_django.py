@@ -41,7 +41,7 @@ TOKENS = {"object": "response.input_tokens", "input_tokens": 7}
 WIDE_TOKENS = {**TOKENS, "junk": "x" * 1_000}
 TOKENS_URL = "/v1/responses/input_tokens"
 CHAT_URL = "/v1/chat/completions"
-CHAT = b'{"model": "m-1", "messages": []}'
+CHAT = b'{"model": "m-1", "messages": [], "stream": true}'
 GZIP = "django.middleware.gzip.GZipMiddleware"
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 
@@ -409,7 +409,7 @@ def test_function_gets_the_request_and_its_kwargs(is_async_function: bool, mode:
             options={"prefix": "/v1", "include_url_info": False},
         )
     )
-    assert given == [("POST", "m-1", 1.0, {"messages": []})]
+    assert given == [("POST", "m-1", 1.0, {"messages": [], "stream": True})]
 
 
 def test_function_gets_only_what_it_declares(mode: Mode) -> None:

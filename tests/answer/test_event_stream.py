@@ -27,6 +27,8 @@ from tests.support.server_sent_events import Event, parse
 CHAT = ("POST", "/v1/chat/completions")
 RESPONSES = ("POST", "/v1/responses")
 DONE = b"data: [DONE]\n\n"
+# Whatever the operation, what it requires and the wish for a stream.
+QUESTION = b'{"model": "m", "messages": [], "input": "i", "prompt": "p", "stream": true}'
 
 
 def event_models(union: Any) -> dict[str, Any]:
@@ -52,6 +54,7 @@ def opened(frontend: Frontend, method: str, path: str) -> EventStream:
     """The event stream of an answer to a request, as a driver gets it."""
     exchange = frontend.open(method, path, b"", [])
     assert exchange is not None
+    exchange.receive(QUESTION)
     stream = exchange.answer(200, [(b"content-type", b"text/event-stream")])
     assert isinstance(stream, EventStream)
     return stream

@@ -10,17 +10,20 @@ import gc
 import json
 import time
 from collections.abc import AsyncIterator
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from openai_middleware import Dispatcher, HandlerApp, OpenAIMiddleware
 from tests.support.drivers import JSON_HEADERS, http_scope
 
+PEER = "fastapi_openai_compat"
 ROUNDS = 25
 REQUESTS = 10
 PIECES = 200
 SENTENCE = "Twice half its length, as it has ever been."
-CHAT = {"model": "m", "messages": [{"role": "user", "content": "How long is a piece of string?"}]}
-RESPONSES = {"model": "m", "input": "How long is a piece of string?"}
+CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "How long is a piece of string?"}]}
+RESPONSES: dict[str, Any] = {"model": "m", "input": "How long is a piece of string?"}
 TARGETS = {"chat": ("/v1/chat/completions", CHAT), "responses": ("/v1/responses", RESPONSES)}
 
 
@@ -41,7 +44,8 @@ def ours(*, is_stream: bool) -> Any:
 
 def peers(*, is_stream: bool) -> Any:
     from fastapi import FastAPI
-    from fastapi_openai_compat import create_openai_router, create_responses_router
+
+    compat = import_module(PEER)
 
     async def answer(*_: Any, **__: Any) -> Any:
         return pieces() if is_stream else SENTENCE
@@ -50,8 +54,8 @@ def peers(*, is_stream: bool) -> Any:
         return ["m"]
 
     app = FastAPI()
-    app.include_router(create_openai_router(list_models=models, run_completion=answer))
-    app.include_router(create_responses_router(list_models=models, run_response=answer))
+    app.include_router(compat.create_openai_router(list_models=models, run_completion=answer))
+    app.include_router(compat.create_responses_router(list_models=models, run_response=answer))
     return app
 
 
@@ -87,9 +91,7 @@ async def cost(app: Any, target: str, body: bytes) -> float:
 
 async def main() -> None:
     servers = {"ours": ours}
-    try:
-        import fastapi_openai_compat  # noqa: F401
-    except ImportError:
+    if find_spec(PEER) is None:
         print("fastapi-openai-compat is not installed, and not measured.")
     else:
         servers["fastapi-openai-compat"] = peers

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import openai_middleware
-from openai_middleware import APIHandlerConfig, BodyMappings, EndpointConfig, OpenAIMiddleware
+from openai_middleware import APIHandlerConfig, BodyMappings, Dispatcher, EndpointConfig, OpenAIMiddleware
 from openai_middleware.errors import ConfigurationError, ConfigurationMistake
 from openai_middleware.mapping.rule import BodyMapping
 from openai_middleware.mistakes import HINTS
@@ -96,6 +96,7 @@ ONE_BY_ONE: list[tuple[str, Any, str, Callable[[], Any]]] = [
         "handlers",
         lambda: middleware(endpoints=["responses"], handlers={"models.list": list}),
     ),
+    ("reply_operation", "embeddings.create", "reply", lambda: Dispatcher().reply("embeddings.create")),
     ("endpoints_type", "responses", "endpoints", lambda: middleware(endpoints="responses")),
     ("endpoints_unknown", "nothing", "endpoints", lambda: middleware(endpoints=["responses", "nothing"])),
     ("prefix_type", 5, "prefix", lambda: middleware(prefix=5)),

@@ -20,7 +20,7 @@ from openai_middleware import APIHandlerAction, APIHandlerConfig, OpenAIWSGIMidd
 from openai_middleware.errors import NotFoundError, OpenAIError
 from openai_middleware.interfaces import status_line
 from tests.support.drivers import Sent
-from tests.support.samples import CHAT
+from tests.support.samples import CHAT as WHOLE_CHAT
 from tests.support.server_sent_events import Event, parse
 from tests.support.wsgi_driver import (
     JSON_HEADERS,
@@ -43,6 +43,9 @@ EVENTS: WSGIHeaders = [("Content-Type", "text/event-stream")]
 JSON_BODY: Any = {"headers": [("Content-Type", "application/json")]}
 MULTIPART: Any = {"headers": [("Content-Type", "multipart/form-data; boundary=b")]}
 CHUNKED: Any = {"headers": [("Transfer-Encoding", "chunked")], "wsgi.input_terminated": True}
+
+
+CHAT = {**WHOLE_CHAT, "stream": True}
 
 
 def chat(app: Any, **options: Any) -> OpenAIWSGIMiddleware:
@@ -568,7 +571,9 @@ def test_eight_threads_and_a_thousand_interleaved_requests_do_not_touch_each_oth
     middleware = chat(app)
 
     def answered(number: int) -> Any:
-        sent = request(middleware, "POST", "/v1/chat/completions", {"model": number, "messages": []})
+        sent = request(
+            middleware, "POST", "/v1/chat/completions", {"model": number, "messages": [], "stream": number % 2 == 0}
+        )
         if number % 2:
             return sent.json["id"]
         event, done = parse(sent.body)
@@ -905,7 +910,7 @@ def test_empty_stream_of_ones_own_is_an_empty_answer() -> None:  # S3
 def test_events_of_a_response_are_numbered() -> None:  # S3
     events = [b'data: {"type": "response.output_text.delta", "delta": "x"}\n\n'] * 2
 
-    sent = request(chat(App(Body(*events), headers=EVENTS)), "POST", "/v1/responses", {"input": "x"})
+    sent = request(chat(App(Body(*events), headers=EVENTS)), "POST", "/v1/responses", {"input": "x", "stream": True})
 
     assert [json.loads(event.data)["sequence_number"] for event in parse(sent.body)] == [0, 1]
 
@@ -933,7 +938,11 @@ def test_streams_are_not_held_back_by_proxies(own: WSGIHeaders) -> None:  # S6
     ("target", "body", "frame"),
     [
         ("/v1/chat/completions", CHAT, Event('{"error":%s}')),
-        ("/v1/responses", {"input": "x"}, Event('{"type":"error","sequence_number":1,"error":%s}', "error")),
+        (
+            "/v1/responses",
+            {"input": "x", "stream": True},
+            Event('{"type":"error","sequence_number":1,"error":%s}', "error"),
+        ),
     ],
 )
 @pytest.mark.parametrize(

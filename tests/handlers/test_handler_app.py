@@ -246,7 +246,7 @@ def function_with_an_async_generator(body: Any) -> Any:
     [sync_chunks, async_chunks, list_iterator, coroutine_with_a_generator, function_with_an_async_generator],
 )
 def test_generator_becomes_an_event_stream(handler: Any, serve: Serve) -> None:  # S3 S6
-    sent = chat(serve, handler)
+    sent = chat(serve, handler, {**CHAT, "stream": True})
 
     first, second, done = parse(sent.body)
     assert (json.loads(first.data), json.loads(second.data)) == (CHUNK, {**CHUNK, "id": "d"})
@@ -638,16 +638,19 @@ def test_openai_error_of_a_handler_is_its_envelope(
 
 @pytest.mark.parametrize("kind", STREAMS)
 @pytest.mark.parametrize(
-    ("target", "body", "kind_of_event"),
-    [("/v1/chat/completions", CHAT, ""), ("/v1/responses", {"input": "x"}, "error")],
+    ("target", "body", "first", "kind_of_event"),
+    [
+        ("/v1/chat/completions", CHAT, CHUNK, ""),
+        ("/v1/responses", {"input": "x"}, {"type": "response.queued"}, "error"),
+    ],
 )
 def test_bug_within_a_stream_is_an_error_frame_and_reaches_the_server(
-    target: str, body: Any, kind_of_event: str, kind: str, serve: Serve, caplog: pytest.LogCaptureFixture
+    target: str, body: Any, first: Any, kind_of_event: str, kind: str, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:  # S4
     error = ZeroDivisionError("secret")
     raised: list[Exception] = []
 
-    sent = serve(failing(error, CHUNK)[kind], "POST", target, body, raised)
+    sent = serve(failing(error, first)[kind], "POST", target, {**body, "stream": True}, raised)
 
     [caught] = raised if serve is by_asgi else [caplog.records[-1].exc_info[1]]  # type: ignore[index]
     assert isinstance(caught, InternalServerError)
