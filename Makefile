@@ -8,10 +8,10 @@ STAMP   := $(VENV)/.installed
 INSTALL := -m pip --quiet --disable-pip-version-check install
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format docs contract constraints clean
+.PHONY: help setup demo serve test test-clients lint format docs contract constraints clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## create the environment in .venv (every other target does so when it is needed)
 
@@ -27,6 +27,10 @@ PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-
 
 test: $(STAMP) ## run all tests with coverage (one file: make test ARGS=tests/config/test_config.py)
 	$(PYTHON) -m pytest $(PARALLEL) --cov --cov-report=term $(if $(ARGS),--cov-fail-under=0) $(ARGS)
+
+# Each client in an environment of its own, in .clients: the first run installs them all, a later one takes a minute.
+test-clients: $(STAMP) ## run real clients, such as openai-node and Codex, against the middleware (one: ARGS=codex)
+	@$(PYTHON) -m tests.real_clients $(ARGS)
 
 lint: $(STAMP) ## ruff check, ruff format --check, mypy: the package strictly, the tests relaxed
 	$(PYTHON) -m ruff check .
@@ -64,7 +68,7 @@ endef
 export WRITE_CONSTRAINTS
 
 clean: ## remove the environment, caches and everything that was built
-	rm -rf $(VENV) build dist site *.egg-info .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .clients build dist site *.egg-info .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Without build isolation, so that the build backend is the pinned one too.

@@ -6,10 +6,20 @@ from typing import Any, Final
 from openai_middleware.answer.answer import Answer
 from openai_middleware.answer.event_stream import EventStream
 from openai_middleware.answer.json_answer import JSONAnswer
-from openai_middleware.headers import Header, is_json, media_type
+from openai_middleware.errors import OpenAIError
+from openai_middleware.headers import (
+    REQUEST_ID,
+    Header,
+    identified,
+    is_json,
+    media_type,
+    new_request_id,
+    sent_request_id,
+)
 from openai_middleware.request.body import BodyReader, declared_length, decode_body
 from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, AppRequest, OpenAICall, merge_params
 from openai_middleware.request.query import parse_query
+from openai_middleware.request.refusal import log_refusal
 from openai_middleware.route import AppRewrite, HandlerSource, Route
 
 # Bodies that the app reads itself: they may be large, and parsing them is its business.
@@ -47,6 +57,7 @@ class Exchange:
         handler: What answers instead of the app, or None.
         rewrite: What makes another request of the one that `receive` returns, or None.
         mount: The path at which the app is mounted.
+        request_id: The id of the request: the one that it brings along, else a new one.
 
     Raises:
         RequestTooLargeError: The declared length of the body is over the limit.
@@ -66,6 +77,7 @@ class Exchange:
         "body_reader",
         "handler",
         "mount",
+        "request_id",
         "rewrite",
     )
 
@@ -97,7 +109,7 @@ class Exchange:
         self.handler: HandlerSource | None = route.handler
         self.rewrite: AppRewrite | None = route.rewrite
         kind = ""
-        content_length = None
+        content_length = request_id = None
         left_out = _OF_ENCODING if route.response_mapping is None and route.rewrite is None else _OF_PARTS
         for header in headers:
             name = header[0].lower()
@@ -107,11 +119,32 @@ class Exchange:
                 kind = media_type(header[1])
             elif name == b"content-length":
                 content_length = declared_length(header[1])
+            elif name == REQUEST_ID:
+                request_id = sent_request_id(header[1])
             self._headers.append(header)
-        self.body_reader = None if kind.startswith(_STREAMED_BODIES) else BodyReader(content_length, max_body_size)
+        self.request_id = request_id or new_request_id()
+        is_streamed = kind.startswith(_STREAMED_BODIES)
+        try:
+            self.body_reader = None if is_streamed else BodyReader(content_length, max_body_size)
+        except OpenAIError as error:
+            self.refuse(error)
+            raise
+
+    @property
+    def name(self) -> str:
+        """The operation, or the endpoint's key, for messages."""
+        return self._route.name
+
+    def refuse(self, error: OpenAIError) -> None:
+        """Log that the request is refused with this error, before the app has seen it, and give the error its id."""
+        log_refusal(error, self._route.name, self.request_id)
+
+    def identified(self, headers: Sequence[Header]) -> Sequence[Header]:
+        """The headers of an answer with the request's id, where they have none: the very same where they have one."""
+        return identified(headers, self.request_id)
 
     def receive(self, body: bytes | None) -> AppRequest:
-        """Turn the request into the app's.
+        """Turn the request into the app's. A request that is refused here is logged.
 
         Args:
             body: The whole body; None where it was not read.
@@ -121,6 +154,13 @@ class Exchange:
                 wrong type, or a name was sent in two places.
             UnprocessableEntityError: A mandatory field is absent.
         """
+        try:
+            return self._received(body)
+        except OpenAIError as error:
+            self.refuse(error)
+            raise
+
+    def _received(self, body: bytes | None) -> AppRequest:
         route = self._route
         decoded = decode_body(body, is_json=route.request_mapping is not None) if body else None
         query_params = parse_query(self._query, route.query_types, _RESERVED) if self._query else {}
@@ -140,6 +180,7 @@ class Exchange:
             query_params=query_params,
             body_params=body_params,
             request_headers=self._headers,
+            request_id=self.request_id,
         )
         return AppRequest(call=call, method=self._method, path=self._app_path, headers=self._headers, body=body)
 
@@ -189,9 +230,9 @@ class Exchange:
         """What becomes of OpenAI's own objects, and of plain answers."""
         route = self._route
         if kind == "text/event-stream":
-            stream = EventStream(route.event_mapping, headers)
+            stream = EventStream(route.event_mapping, headers, route.name, self.request_id)
             if route.reply_form is not None and not self._asks_for_stream:
-                return route.reply_form.collected(stream, route.response_mapping, headers)
+                return route.reply_form.collected(stream, route.response_mapping, headers, self.request_id)
             self._expect(is_stream=True)
             return stream
         if is_json(kind):
@@ -201,9 +242,9 @@ class Exchange:
                 return None
             if route.reply_form is not None:
                 return route.reply_form.json(
-                    self._kwargs(), route.response_mapping, headers, is_stream=self._asks_for_stream
+                    self._kwargs(), route.response_mapping, headers, self.request_id, is_stream=self._asks_for_stream
                 )
-            return JSONAnswer(route.name, route.response_mapping, headers)
+            return JSONAnswer(route.name, route.response_mapping, headers, self.request_id)
         if kind == "text/plain" and route.reply_form is not None:
             return route.reply_form.text(self._kwargs(), headers, is_stream=self._asks_for_stream)
         return None

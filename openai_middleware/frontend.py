@@ -5,14 +5,15 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final, Unpack
 
-from openai_middleware.contract import OpenAIEndpoint
+from openai_middleware.contract import OpenAIEndpoint, Operation
 from openai_middleware.errors import MethodNotAllowedError, NotFoundError, OpenAIError, PermissionDeniedError
 from openai_middleware.exchange import Exchange
 from openai_middleware.features import features_of
-from openai_middleware.headers import Header
+from openai_middleware.headers import Header, request_id_in
 from openai_middleware.options import DEFAULT_MAX_BODY_SIZE, Options, checked_config
 from openai_middleware.request.path import RequestPath, normalised
 from openai_middleware.request.path_template import PathTemplate
+from openai_middleware.request.refusal import log_refusal
 from openai_middleware.request.route_table import Match, RouteTable, wildcard_prefix
 from openai_middleware.route import Endpoint, RouteCompiler
 
@@ -51,7 +52,7 @@ class Frontend:
         self._include_url_info = config.include_url_info if include_url_info is None else include_url_info
         self._rejects_unmatched = options.get("unmatched", "pass") == "reject"
         self._max_body_size = options.get("max_body_size", DEFAULT_MAX_BODY_SIZE)
-        compiled = [Endpoint(endpoint, contract) for endpoint in config.endpoints.values()]
+        compiled = self._endpoints = [Endpoint(endpoint, contract) for endpoint in config.endpoints.values()]
         self._table = RouteTable((e.config.http_method.value, e.config.path, e) for e in compiled)
         self._guard = RouteTable(_normalised_endpoints(compiled)) if any(e.is_forbidden for e in compiled) else None
         compiler = RouteCompiler(
@@ -73,7 +74,7 @@ class Frontend:
         raw_path: bytes | None = None,
         root_path: str = "",
     ) -> Exchange | None:
-        """Open an exchange for a request, or return None where the request is the app's own.
+        """Open an exchange for a request, or return None where the request is the app's own. A refusal is logged.
 
         Args:
             method: The HTTP method, in letters of any case.
@@ -91,6 +92,15 @@ class Frontend:
         if not self._is_enabled:
             return None
         method = method.upper()
+        try:
+            return self._opened(method, path, query, headers, raw_path, root_path)
+        except OpenAIError as error:
+            log_refusal(error, f"{method} {path}", request_id_in(headers))
+            raise
+
+    def _opened(
+        self, method: str, path: str, query: bytes, headers: Iterable[Header], raw_path: bytes | None, root_path: str
+    ) -> Exchange | None:
         request_path = RequestPath.of(path, raw_path, root_path)
         match = self._match(method, request_path)
         if self._guard is not None and self._is_forbidden(method, request_path, self._guard):
@@ -111,6 +121,19 @@ class Frontend:
             include_url_info=self._include_url_info,
             max_body_size=self._max_body_size,
         )
+
+    def operation_at(self, method: str, path: str) -> Operation | None:
+        """The operation that is served at a path, for documentation.
+
+        Args:
+            method: The HTTP method, in capitals.
+            path: A path with placeholders, as frameworks write it; what they are called does not matter.
+        """
+        shape = _shape(path)
+        for endpoint in self._endpoints:
+            if endpoint.config.http_method.value == method and _shape(endpoint.config.path) == shape:
+                return endpoint.operation
+        return None
 
     def _match(self, method: str, path: RequestPath) -> Match[Endpoint] | None:
         """What matches the path as it was sent, else what matches it decoded.
@@ -139,6 +162,10 @@ class Frontend:
             return NotFoundError(f"Unknown request URL: {method} {path.decoded}.", code="unknown_url")
         message = f"Method not allowed: {method} {path.decoded}."
         return MethodNotAllowedError(message, code="method_not_allowed", headers={"Allow": ", ".join(allowed)})
+
+
+def _shape(path: str) -> str:
+    return PathTemplate(path).shape.replace("{:path}", "{}")
 
 
 def _normalised_endpoints(endpoints: Iterable[Endpoint]) -> Iterator[tuple[str, str, Endpoint]]:

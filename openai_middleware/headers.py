@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Final
 
+from openai_middleware.identifiers import new_identifier
+
 Header = tuple[bytes, bytes]
 
 # What an answer says of its old bytes: RFC 9110 (ETag), RFC 1864, RFC 3230, RFC 9530.
@@ -24,6 +26,10 @@ _HOP_BY_HOP: Final = frozenset(
 # RFC 9110, sections 5.1 and 5.5. A line end in a value would begin another header, or the body.
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+
+# What SDKs show as the id of a request, and what may be echoed of one that a client sent.
+REQUEST_ID: Final = b"x-request-id"
+_SENT_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 
 # Proxies (nginx) and caches would hold events back.
 AGAINST_BUFFERING: Final = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
@@ -59,6 +65,30 @@ def malformed(headers: Mapping[str, str]) -> str | None:
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             return name
     return None
+
+
+def new_request_id() -> str:
+    """An id as OpenAI's own look: `req_` and 32 hexadecimal digits."""
+    return new_identifier("req_")
+
+
+def sent_request_id(value: bytes) -> str | None:
+    """The id that a request brings along in its `x-request-id`; None where it is none to be echoed or logged."""
+    return value.decode() if _SENT_ID.fullmatch(value) else None
+
+
+def request_id_in(headers: Iterable[Header]) -> str:
+    """The id of a request: its own, else a new one."""
+    own = (sent_request_id(value) for name, value in headers if name.lower() == REQUEST_ID)
+    return next((found for found in own if found), None) or new_request_id()
+
+
+def identified(headers: Sequence[Header], request_id: str) -> Sequence[Header]:
+    """The headers of an answer with an `x-request-id`: the very same where they have one."""
+    for name, _ in headers:
+        if len(name) == 12 and name.lower() == REQUEST_ID:
+            return headers
+    return [*headers, (REQUEST_ID, request_id.encode())]
 
 
 @lru_cache(maxsize=256)  # nearly all requests and answers have one of a few

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from openai_middleware.errors import OpenAIError
-from openai_middleware.headers import as_text
+from openai_middleware.headers import as_text, identified
 
 # Starlette's spelling of the ASGI types: asgiref's TypedDicts do not type-check against `app.add_middleware`.
 Scope = MutableMapping[str, Any]
@@ -23,11 +23,12 @@ StartResponse = Callable[..., Write]
 WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
-def error_messages(error: OpenAIError) -> list[Message]:
-    """An error as the messages of a whole ASGI answer."""
+def error_messages(error: OpenAIError, request_id: str | None = None) -> list[Message]:
+    """An error as the messages of a whole ASGI answer, with the id of the request where the error has none."""
     status, headers, body = error.response()
+    sent = headers if request_id is None else identified(headers, request_id)
     return [
-        {"type": "http.response.start", "status": status, "headers": headers},
+        {"type": "http.response.start", "status": status, "headers": sent},
         {"type": "http.response.body", "body": body},
     ]
 
@@ -38,16 +39,20 @@ async def send_error(error: OpenAIError, send: Send) -> None:
         await send(message)
 
 
-def start_error(error: OpenAIError, start_response: StartResponse, exc_info: ExcInfo | None = None) -> list[bytes]:
+def start_error(
+    error: OpenAIError, start_response: StartResponse, exc_info: ExcInfo | None = None, *, request_id: str | None = None
+) -> list[bytes]:
     """Start an error as a whole WSGI answer, and return its body.
 
     Args:
         error: The error.
         start_response: The server's.
         exc_info: Given where another answer may have been started (PEP 3333, "Error Handling").
+        request_id: The id of the request, for an error that has none.
     """
     status, headers, body = error.response()
-    start_response(status_line(status), as_text(headers), *([exc_info] if exc_info else []))
+    sent = headers if request_id is None else identified(headers, request_id)
+    start_response(status_line(status), as_text(sent), *([exc_info] if exc_info else []))
     return [body]
 
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from asgiref.sync import sync_to_async
 
@@ -14,6 +14,13 @@ Item = TypeVar("Item")
 
 _END: Final = object()
 _THREADS: Final = 64
+_LOOP_IN_LOOP: Final = (
+    "An async function cannot run here, since an event loop runs in this thread already. Under gevent all requests "
+    "share one thread: use sync functions and generators there."
+)
+
+# The event loop alone would not keep them.
+_closings: set[asyncio.Task[None]] = set()
 
 
 @cache
@@ -26,6 +33,80 @@ def shared_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_THREADS, "openai-handler")
 
 
+def is_on_asyncio() -> bool:
+    """Whether an event loop of asyncio runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+class OwnLoop:
+    """An event loop for sync code. All that runs on it runs in one task: so timeouts and cancel scopes want it.
+
+    Nothing is made before something runs, and `close` undoes it.
+    """
+
+    def __init__(self) -> None:
+        # With a factory, the runner leaves the thread's own current loop alone.
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._task: asyncio.Task[None] | None = None
+        self._is_open = True
+
+    def run(self, awaitable: Awaitable[Item]) -> Item:
+        """Run something to its end, and return its result.
+
+        Raises:
+            RuntimeError: An event loop runs in this thread already.
+        """
+        if is_on_asyncio():
+            if inspect.iscoroutine(awaitable):
+                awaitable.close()
+            raise RuntimeError(_LOOP_IN_LOOP)
+        loop = self._runner.get_loop()
+        if self._task is None or self._task.done():
+            self._has_job = asyncio.Event()
+            self._task = loop.create_task(self._work())
+            self._task.add_done_callback(_seen)
+        outcome: asyncio.Future[Item] = loop.create_future()
+        self._job: tuple[Awaitable[Any], asyncio.Future[Any]] = awaitable, outcome
+        self._has_job.set()
+        return loop.run_until_complete(outcome)
+
+    def close(self) -> None:
+        """Cancel what still runs, and close the loop."""
+        self._is_open = False
+        self._runner.close()
+
+    async def _work(self) -> None:
+        while True:
+            await self._wait_for_job()
+            awaitable, outcome = self._job
+            try:
+                result = await awaitable
+            except (Exception, asyncio.CancelledError) as error:
+                outcome.set_exception(error)
+            else:  # what ends the program, ends this task and leaves through the loop
+                outcome.set_result(result)
+
+    async def _wait_for_job(self) -> None:
+        task: Any = asyncio.current_task()
+        missed = 0
+        while not self._has_job.is_set():
+            try:
+                await self._has_job.wait()
+            except asyncio.CancelledError:
+                if not self._is_open:
+                    raise
+                # The timeout of a job has run out between two jobs: it is for the next one to hear of it.
+                task.uncancel()
+                missed += 1
+        self._has_job.clear()
+        for _ in range(missed):
+            task.cancel()
+
+
 def aiterate(
     items: Iterator[Item] | AsyncIterator[Item], pool: ThreadPoolExecutor | None = None
 ) -> AsyncIterator[Item]:
@@ -35,12 +116,22 @@ def aiterate(
         items: The items.
         pool: Where the steps run; None is the pool that all handlers share.
     """
-    return items if isinstance(items, AsyncIterator) else _in_threads(items, pool or shared_pool())
+    return items if isinstance(items, AsyncIterator) else _InThreads(items, pool or shared_pool())
 
 
-def iterate(items: Iterator[Item] | AsyncIterator[Item]) -> Iterator[Item]:
-    """Items as a sync iterator. An async iterator runs on an event loop of its own, step by step."""
-    return items if isinstance(items, Iterator) else _on_own_loop(items)
+def iterate(items: Iterator[Item] | AsyncIterator[Item], loop: OwnLoop | None = None) -> Iterator[Item]:
+    """Items as a sync iterator. An async iterator runs on an event loop, from its first step to its end in one task.
+
+    Args:
+        items: The items.
+        loop: Where an async iterator runs, such as the loop of the coroutine that returned it; it is closed with the
+            items. None is one of its own.
+    """
+    if not isinstance(items, Iterator):
+        return _OnLoop(items, loop or OwnLoop())
+    if loop is not None:
+        loop.close()
+    return items
 
 
 def close(items: object) -> None:
@@ -59,32 +150,83 @@ async def aclose(items: object) -> None:
             await closing
 
 
-async def _in_threads(items: Iterator[Item], pool: ThreadPoolExecutor) -> AsyncIterator[Item]:
-    in_thread: Any = sync_to_async(copy_context().run, thread_sensitive=False, executor=pool)
-    try:
-        while True:
-            step = asyncio.ensure_future(in_thread(next, items, _END))
-            try:
-                item = await asyncio.shield(step)
-            except asyncio.CancelledError:
-                # A thread cannot be cancelled, and a generator cannot be closed while it runs.
-                await asyncio.wait({step})
-                raise
-            if item is _END:
-                return
-            yield item
-    finally:
-        await in_thread(close, items)
+class _InThreads(AsyncIterator[Item], Generic[Item]):
+    """A sync iterator on an event loop. It is no generator: one that never started would not close what it iterates."""
 
+    def __init__(self, items: Iterator[Item], pool: ThreadPoolExecutor) -> None:
+        self._items = items
+        self._in_thread: Any = sync_to_async(copy_context().run, thread_sensitive=False, executor=pool)
+        self._step: asyncio.Task[Any] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
-def _on_own_loop(items: AsyncIterator[Item]) -> Iterator[Item]:
-    with asyncio.Runner() as runner:
+    async def __anext__(self) -> Item:
+        if self._closing is not None:
+            raise StopAsyncIteration
+        self._step = step = asyncio.ensure_future(self._in_thread(next, self._items, _END))
+        step.add_done_callback(_seen)
         try:
-            while (item := runner.run(_next(items))) is not _END:
-                yield item  # type: ignore[misc]
+            await asyncio.wait({step})  # which, unlike `await step`, does not cancel it: a thread cannot be cancelled
+            item = step.result()
+        except BaseException:
+            await self.aclose()
+            raise
+        if item is _END:
+            await self.aclose()
+            raise StopAsyncIteration
+        return item  # type: ignore[no-any-return]
+
+    async def aclose(self) -> None:
+        """Close the iterator, after the step that still runs. A cancellation ends the waiting, not the closing."""
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+            _closings.add(self._closing)
+            self._closing.add_done_callback(_closings.discard)
+        await asyncio.wait({self._closing})
+        self._closing.result()
+
+    async def _close(self) -> None:
+        if self._step is not None:
+            await asyncio.wait({self._step})
+        await self._in_thread(close, self._items)
+
+
+class _OnLoop(Iterator[Item], Generic[Item]):
+    """An async iterator without an event loop. Like `_InThreads`, it is no generator."""
+
+    def __init__(self, items: AsyncIterator[Item], loop: OwnLoop) -> None:
+        self._items = items
+        self._loop = loop
+        self._is_closed = False
+
+    def __next__(self) -> Item:
+        if self._is_closed:
+            raise StopIteration
+        try:
+            item = self._loop.run(_next(self._items))
+        except BaseException:
+            self.close()
+            raise
+        if item is _END:
+            self.close()
+            raise StopIteration
+        return item  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Close the iterator and its loop."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            self._loop.run(aclose(self._items))
         finally:
-            runner.run(aclose(items))
+            self._loop.close()
 
 
-async def _next(items: AsyncIterator[Item]) -> Item | object:
+async def _next(items: AsyncIterator[Any]) -> Any:
     return await anext(items, _END)
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    """Take note of how a task ended, so that the loop does not report what nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()

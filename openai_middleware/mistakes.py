@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from reprlib import Repr
 from types import TracebackType
 from typing import Final
 
@@ -32,6 +33,12 @@ _SAME_MISTAKE: Final = {
     "dataclass_type": "dict_type",
 }
 
+# In contrast to `repr`, it looks at no more than it shows: aliases of YAML can make billions of items of a few.
+_shortened: Final = Repr()
+_shortened.maxlevel = 4
+_shortened.maxstring = _shortened.maxother = _shortened.maxlong = 200
+_shortened.maxdict = _shortened.maxlist = _shortened.maxtuple = _shortened.maxset = _shortened.maxfrozenset = 20
+
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationMistake:
@@ -53,9 +60,14 @@ class ConfigurationMistake:
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
-        text = f"{place}{self.message} Got {self.value!r:.200}. {self.hint} [{self.code}]"
+        text = f"{place}{self.message} Got {self.shown}. {self.hint} [{self.code}]"
         # Lone surrogates, as a key may have them, have no UTF-8 form, and pydantic wants one of messages.
         return text.encode("utf-8", "backslashreplace").decode()
+
+    @property
+    def shown(self) -> str:
+        """The value for a person: no more than the beginning of what is large, or holds itself."""
+        return _shortened.repr(self.value)[:200]
 
     def inside(self, place: str) -> "ConfigurationMistake":
         """The same mistake, seen from one level further out."""

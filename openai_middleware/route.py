@@ -16,6 +16,7 @@ from openai_middleware.answer.response_mapping import AbsentOptional, ExtraField
 from openai_middleware.config import APIHandlerAction, BodyMappings, EndpointConfig
 from openai_middleware.contract import Contract, Operation
 from openai_middleware.headers import Header
+from openai_middleware.iteration import OwnLoop
 from openai_middleware.mapping.rule import BodyMapping, merged
 from openai_middleware.replies.reply_form import REPLY_FORMS, ReplyForm
 from openai_middleware.request.body import RequestMapping
@@ -38,12 +39,13 @@ class CallHandler(Protocol):
     name: str
     takes_choices: bool
 
-    def run(self, call: OpenAICall, *first: Any) -> Any:
+    def run(self, call: OpenAICall, *first: Any, loop: OwnLoop | None = None) -> Any:
         """Handle a call in sync code.
 
         Args:
             call: The call.
             first: What the function's first positional parameter gets instead of the body.
+            loop: Where a coroutine runs; None is where asgiref runs it.
         """
 
     async def arun(self, call: OpenAICall, *first: Any, pool: ThreadPoolExecutor | None = None) -> Any:
@@ -220,7 +222,7 @@ class RouteCompiler:
             and operation.stream is not None
             and not is_multipart
             and ("stream" in operation.body or "stream" in operation.query),
-            reply_form=REPLY_FORMS.get(operation.name) if operation is not None else None,
+            reply_form=_reply_form(operation, request_rules),
             once=self._once,
         )
         for feature in self._features:
@@ -252,6 +254,14 @@ class RouteCompiler:
 def _nullable(endpoints: Iterable[Endpoint]) -> list[str]:
     operations = (endpoint.operation for endpoint in endpoints if endpoint.operation is not None)
     return [name for operation in operations for name in operation.nullable]
+
+
+def _reply_form(operation: Operation | None, request_rules: Iterable[BodyMapping]) -> ReplyForm | None:
+    form = REPLY_FORMS.get(operation.name) if operation is not None else None
+    # Which form the client asked for is not known where no rule takes `stream` from its request.
+    if form is None or form.render is None or any(rule.destination_path == "stream" for rule in request_rules):
+        return form
+    return None
 
 
 def _merged_rules(mappings: Iterable[BodyMappings | None]) -> list[BodyMapping]:

@@ -472,7 +472,7 @@ async def test_openai_error_after_the_answer_has_left_propagates() -> None:  # E
     with pytest.raises(NotFoundError):
         await request(endpoint(Script(messages, NotFoundError("Gone."))), "POST", "/run", sent=sent)
 
-    assert sent.messages == messages
+    assert sent.is_very_same(messages)
 
 
 # --- configuration mistakes

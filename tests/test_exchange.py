@@ -157,7 +157,7 @@ async def test_start_of_an_answer_may_have_no_headers(fields: dict[str, Any]) ->
 @pytest.mark.parametrize("pair", [list, tuple])
 @pytest.mark.parametrize("media_type", ["application/json", "text/plain"])
 async def test_headers_may_be_any_iterable_of_pairs(kind: Any, pair: Any, media_type: str) -> None:  # O1 O2
-    fields = headers(("content-type", media_type), ("content-length", "8"), ("x-own", "1"))
+    fields = headers(("content-type", media_type), ("content-length", "8"), ("x-request-id", "1"))
     begin = {"type": "http.response.start", "status": 200, "headers": kind(pair(field) for field in fields)}
 
     sent = await request(answering(begin, part(NARROW)), "POST", "/run")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_middleware.iteration import aclose, aiterate, close, iterate
+from openai_middleware.iteration import OwnLoop, aclose, aiterate, close, iterate
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
 
@@ -206,6 +206,41 @@ async def test_exception_of_a_step_that_was_cancelled_is_nobodys() -> None:
     assert reported == []
 
 
+async def test_second_cancellation_waits_for_no_thread_and_the_iterator_is_closed_all_the_same() -> None:
+    is_running, goes_on, is_closed = threading.Event(), threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        try:
+            is_running.set()
+            goes_on.wait()
+            yield 1
+        finally:
+            is_closed.set()
+
+    task = asyncio.ensure_future(collected(aiterate(items())))
+    await asyncio.to_thread(is_running.wait)
+    for _ in range(2):
+        task.cancel()
+        await asyncio.sleep(0)
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not is_closed.is_set()
+    goes_on.set()
+    assert await asyncio.to_thread(is_closed.wait, 60)
+
+
+async def test_sync_iterator_that_never_started_is_closed_once() -> None:
+    items = Endless()
+    iterator: Any = aiterate(items)
+
+    await iterator.aclose()
+    await iterator.aclose()
+
+    assert items.closes == 1
+    assert await collected(iterator) == []
+
+
 # --- async without a loop
 
 
@@ -315,6 +350,99 @@ def test_async_iterator_that_is_no_generator_is_closed_too() -> None:
     assert items.closes == 1
 
 
+def test_async_iterator_that_never_started_is_closed_once() -> None:
+    items = AsyncEndless()
+    iterator: Any = iterate(items)
+
+    iterator.close()
+    iterator.close()
+
+    assert items.closes == 1
+    assert list(iterator) == []
+
+
+def test_async_iterator_runs_in_one_task_from_its_first_step_to_its_end() -> None:
+    tasks = []
+
+    async def items() -> AsyncIterator[int]:
+        try:
+            for number in range(3):
+                tasks.append(asyncio.current_task())
+                yield number
+        finally:
+            tasks.append(asyncio.current_task())
+
+    iterator: Any = iterate(items())
+    next(iterator)
+    next(iterator)
+    iterator.close()
+
+    assert len(tasks) == 3
+    assert len(set(tasks)) == 1
+
+
+def test_timeout_around_a_yield_fires() -> None:
+    async def items() -> AsyncIterator[int]:
+        async with asyncio.timeout(0):
+            yield 1
+            await asyncio.Event().wait()
+
+    iterator = iterate(items())
+
+    assert next(iterator) == 1
+    with pytest.raises(TimeoutError):
+        next(iterator)
+
+
+def test_timeout_that_runs_out_between_two_steps_is_raised_in_the_next_one() -> None:
+    async def items() -> AsyncIterator[int]:
+        task = asyncio.current_task()
+        assert task is not None
+        async with asyncio.timeout(None) as timeout:
+            timeout.reschedule(asyncio.get_running_loop().time())
+            # The yield ends the step, but its loop goes round once more, and so comes to the timeout.
+            yield 1
+            await asyncio.Event().wait()
+
+    iterator = iterate(items())
+
+    assert next(iterator) == 1
+    with pytest.raises(TimeoutError):
+        next(iterator)
+
+
+def test_coroutine_and_the_stream_that_it_returns_share_loop_and_task() -> None:
+    places = []
+
+    def note() -> None:
+        places.append((asyncio.get_running_loop(), asyncio.current_task()))
+
+    async def items() -> AsyncIterator[int]:
+        note()
+        yield 1
+        note()
+
+    async def handler() -> AsyncIterator[int]:
+        note()
+        return items()
+
+    loop = OwnLoop()
+    assert list(iterate(loop.run(handler()), loop)) == [1]
+
+    assert len(places) == 3
+    assert len(set(places)) == 1
+
+
+async def test_async_iterator_is_refused_with_a_reason_where_a_loop_runs_already() -> None:
+    """As under gevent, where all requests share a thread."""
+    items = AsyncEndless()
+
+    with pytest.raises(RuntimeError, match="gevent"):
+        next(iterate(items))
+    with pytest.raises(RuntimeError, match="gevent"):
+        OwnLoop().run(asyncio.sleep(0))
+
+
 def test_two_async_iterators_may_be_read_in_turns() -> None:
     first, second = (iterate(Closed().async_items(*items)) for items in ("abc", "xyz"))
 
@@ -322,6 +450,38 @@ def test_two_async_iterators_may_be_read_in_turns() -> None:
 
 
 # --- close
+
+
+class Endless:
+    """As the streams of the OpenAI SDK: no generator, but to be closed."""
+
+    def __init__(self) -> None:
+        self.closes = 0
+
+    def __iter__(self) -> "Endless":
+        return self
+
+    def __next__(self) -> int:
+        return 1
+
+    def close(self) -> None:
+        self.closes += 1
+
+
+class AsyncEndless:
+    """The same, async."""
+
+    def __init__(self) -> None:
+        self.closes = 0
+
+    def __aiter__(self) -> "AsyncEndless":
+        return self
+
+    async def __anext__(self) -> int:
+        return 1
+
+    async def close(self) -> None:
+        self.closes += 1
 
 
 class WithClose:

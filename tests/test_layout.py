@@ -13,7 +13,8 @@ PACKAGE = "openai_middleware"
 
 # Lowest first. What stands on the same floor does not import each other either; a folder may import from itself.
 FLOORS = [
-    {"headers", "iteration", "mistakes"},
+    {"identifiers", "iteration", "mistakes"},
+    {"headers"},
     {"errors"},
     {"interfaces", "mapping", "contract"},
     {"request"},

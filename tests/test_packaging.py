@@ -101,7 +101,7 @@ def test_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
         "openai_middleware/py.typed",
         "openai_middleware/contract/openai.json",
         "openai_middleware/adapters/__init__.py",
-        "openai_middleware/adapters/fastapi.py",
+        "openai_middleware/adapters/fastapi/__init__.py",
     } <= contents.keys()
 
 
@@ -161,7 +161,11 @@ def test_everything_public_imports_from_the_installed_wheel(installed: Path, tmp
         "OpenAIEndpoint",
         "OpenAIMiddleware",
         "OpenAIWSGIMiddleware",
+        "Reply",
         "Response",
+        "Rewrite",
+        "ToolCall",
+        "Usage",
         "WSGIHandlerApp",
     }
 

@@ -39,7 +39,7 @@ def check_settings(app_configs: object, **_: object) -> list[checks.CheckMessage
     except ConfigurationError as error:
         return [
             checks.Error(
-                f"OPENAI_MIDDLEWARE: {mistake.message} Got {mistake.value!r:.200}.",
+                f"OPENAI_MIDDLEWARE: {mistake.message} Got {mistake.shown}.",
                 hint=mistake.hint,
                 obj=mistake.where or None,
                 id=f"openai_middleware.{mistake.code}",

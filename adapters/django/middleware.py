@@ -11,22 +11,22 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from openai_middleware.adapters.django.checks import frontend_from_settings
 from openai_middleware.adapters.django.responses import (
+    aanswer,
     amapped_response,
-    http_response,
+    answer,
     is_asgi,
     mapped_response,
     openai_error_response,
 )
 from openai_middleware.drivers import (
     AppRequest,
+    BodyReader,
     Exchange,
-    arespond,
     keys_left_out,
     raw_path,
     redirected,
     reporting,
     request_headers,
-    respond,
 )
 from openai_middleware.errors import OpenAIError, RequestTooLargeError
 
@@ -58,40 +58,50 @@ class OpenAIMiddleware:
         """Serve one request, in the mode that the middlewares below ask for."""
         if self._is_async:
             return self._serve_async(request)
+        exchange = None
         try:
             exchange = self._open(request)
             if exchange is None:
                 return self._get_response(request)
-            app_request = _receive(exchange, request)
-            if exchange.rewrite is not None:
-                app_request = exchange.rewrite.request(app_request, exchange.mount)
-            if exchange.handler is not None:
-                with reporting(app_request.call):
-                    response = http_response(request, respond(exchange.handler, app_request.call))
-                    return _mapped(exchange, request, response)
-            with _seen_by_the_app(request, app_request) as seen:
-                response = self._get_response(seen)
-            return _mapped(exchange, request, response)
+            response = self._answered(exchange, request)
         except OpenAIError as error:
-            return openai_error_response(error)
+            response = openai_error_response(error)
+        return _identified(exchange, response)
+
+    def _answered(self, exchange: Exchange, request: HttpRequest) -> HttpResponseBase:
+        app_request = _receive(exchange, request)
+        if exchange.rewrite is not None:
+            app_request = exchange.rewrite.request(app_request, exchange.mount)
+        if exchange.handler is not None:
+            with reporting(app_request.call):
+                response = answer(exchange.handler, app_request.call, request)
+                return _mapped(exchange, request, response)
+        with _seen_by_the_app(request, app_request) as seen:
+            response = self._get_response(seen)
+        return _mapped(exchange, request, response)
 
     async def _serve_async(self, request: HttpRequest) -> HttpResponseBase:
+        exchange = None
         try:
             exchange = self._open(request)
             if exchange is None:
                 return await self._get_response(request)
-            app_request = _receive(exchange, request)
-            if exchange.rewrite is not None:
-                app_request = await exchange.rewrite.arequest(app_request, exchange.mount)
-            if exchange.handler is not None:
-                with reporting(app_request.call):
-                    response = http_response(request, await arespond(exchange.handler, app_request.call))
-                    return await _amapped(exchange, request, response)
-            with _seen_by_the_app(request, app_request) as seen:
-                response = await self._get_response(seen)
-            return await _amapped(exchange, request, response)
+            response = await self._answered_async(exchange, request)
         except OpenAIError as error:
-            return openai_error_response(error)
+            response = openai_error_response(error)
+        return _identified(exchange, response)
+
+    async def _answered_async(self, exchange: Exchange, request: HttpRequest) -> HttpResponseBase:
+        app_request = _receive(exchange, request)
+        if exchange.rewrite is not None:
+            app_request = await exchange.rewrite.arequest(app_request, exchange.mount)
+        if exchange.handler is not None:
+            with reporting(app_request.call):
+                response = await aanswer(exchange.handler, app_request.call, request)
+                return await _amapped(exchange, request, response)
+        with _seen_by_the_app(request, app_request) as seen:
+            response = await self._get_response(seen)
+        return await _amapped(exchange, request, response)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Django's hook for exceptions of views."""
@@ -112,15 +122,26 @@ class OpenAIMiddleware:
 
 def _receive(exchange: Exchange, request: HttpRequest) -> AppRequest:
     reader = exchange.body_reader
-    body = None
-    if reader is not None:
-        try:
-            reader.feed(request.body)
-        except RequestDataTooBig as error:
-            message = "The request body is larger than DATA_UPLOAD_MAX_MEMORY_SIZE."
-            raise RequestTooLargeError(message, code="request_too_large") from error
-        body = reader.end()
-    return exchange.receive(body)
+    try:
+        return exchange.receive(None if reader is None else _body(reader, request))
+    except OpenAIError as error:
+        exchange.refuse(error)
+        raise
+
+
+def _body(reader: BodyReader, request: HttpRequest) -> bytes:
+    try:
+        reader.feed(request.body)
+    except RequestDataTooBig as error:
+        message = "The request body is larger than DATA_UPLOAD_MAX_MEMORY_SIZE."
+        raise RequestTooLargeError(message, code="request_too_large") from error
+    return reader.end()
+
+
+def _identified(exchange: Exchange | None, response: HttpResponseBase) -> HttpResponseBase:
+    if exchange is not None:
+        response.setdefault("x-request-id", exchange.request_id)
+    return response
 
 
 def _mapped(exchange: Exchange, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

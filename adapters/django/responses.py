@@ -1,26 +1,41 @@
 """Django's response objects, made and mapped."""
 
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
+from asgiref.sync import async_to_sync, sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.http.response import ResponseHeaders
 
 from openai_middleware.drivers import (
     AsyncMappedAnswer,
     Exchange,
+    HandlerSource,
     Header,
     MappedAnswer,
+    OpenAICall,
     Response,
+    aclose,
     aiterate,
     amap_answer,
+    arespond,
     as_bytes,
     as_text,
     iterate,
     map_answer,
+    respond_by_asgiref,
 )
 from openai_middleware.errors import OpenAIError
 
-__all__ = ["amapped_response", "http_response", "is_asgi", "mapped_response", "openai_error_response"]
+__all__ = [
+    "aanswer",
+    "amapped_response",
+    "answer",
+    "http_response",
+    "is_asgi",
+    "mapped_response",
+    "openai_error_response",
+]
 
 
 def is_asgi(request: HttpRequest) -> bool:
@@ -28,12 +43,25 @@ def is_asgi(request: HttpRequest) -> bool:
     return hasattr(request, "scope")
 
 
+def answer(source: HandlerSource, call: OpenAICall, request: HttpRequest, *first: Any) -> HttpResponseBase:
+    """What a handler answers, from sync code. See `respond_by_asgiref`."""
+    return http_response(request, respond_by_asgiref(source, call, *first, is_asgi=is_asgi(request)))
+
+
+async def aanswer(source: HandlerSource, call: OpenAICall, request: HttpRequest, *first: Any) -> HttpResponseBase:
+    """The same as `answer`, from async code."""
+    if is_asgi(request):
+        return http_response(request, await arespond(source, call, *first))
+    # WSGI has an event loop for this call alone, and a loop that ends closes the generators that it has begun.
+    return await sync_to_async(answer)(source, call, request, *first)
+
+
 def http_response(request: HttpRequest, response: Response) -> HttpResponseBase:
     """A `Response` as Django's own."""
     headers = dict(response.headers)
     if response.events is None:
         return HttpResponse(response.content, status=response.status_code, headers=headers)
-    events = aiterate(response.events) if is_asgi(request) else iterate(response.events)
+    events: Any = _Closable(aiterate(response.events)) if is_asgi(request) else iterate(response.events)
     return StreamingHttpResponse(events, status=response.status_code, headers=headers)
 
 
@@ -63,8 +91,21 @@ async def amapped_response(exchange: Exchange, request: HttpRequest, response: H
     try:
         return _changed(response, await amap_answer(exchange, response.status_code, _headers(response), chunks))
     except Exception:
-        response.close()
+        await sync_to_async(response.close)()
         raise
+
+
+class _Closable:
+    """An async stream that Django closes with its response: from a thread, and by `close`."""
+
+    def __init__(self, chunks: AsyncIterable[bytes]) -> None:
+        self._chunks = chunks
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._chunks)
+
+    def close(self) -> None:
+        async_to_sync(aclose)(self._chunks)
 
 
 def _keep_uncompressed(request: HttpRequest, response: HttpResponseBase) -> None:
@@ -83,8 +124,10 @@ def _changed(response: HttpResponseBase, answer: MappedAnswer | AsyncMappedAnswe
     if answer.headers is not None:
         response.headers = ResponseHeaders(dict(as_text(answer.headers)))
     chunks: Any = answer.chunks
-    if response.streaming:
-        response.streaming_content = chunks
-    else:
+    if not response.streaming:
         response.content = b"".join(chunks)
+    elif isinstance(answer, AsyncMappedAnswer):
+        response.streaming_content = _Closable(chunks)
+    else:
+        response.streaming_content = chunks
     return response

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 
-from openai_middleware.adapters.django.responses import http_response
-from openai_middleware.drivers import CALL_KEY, Handler, OpenAICall, arespond, call_in, respond
+from openai_middleware.adapters.django.responses import aanswer, answer
+from openai_middleware.drivers import CALL_KEY, Handler, OpenAICall, call_in
 
 __all__ = ["openai_view"]
 
@@ -25,11 +25,11 @@ def openai_view(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def view(request: HttpRequest, *_: Any, **__: Any) -> HttpResponseBase:
-        return http_response(request, respond(handler, _call(request), request))
+        return answer(handler, _call(request), request, request)
 
     @wraps(function)
     async def async_view(request: HttpRequest, *_: Any, **__: Any) -> HttpResponseBase:
-        return http_response(request, await arespond(handler, _call(request), request))
+        return await aanswer(handler, _call(request), request, request)
 
     return async_view if handler.is_async else view
 

@@ -5,19 +5,27 @@
 Ends with 0 where everything came back as it should.
 """
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
-from typing import IO
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import openai
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
 from openai.types.responses import ResponseStreamEvent
 
-QUESTIONS = ["What is openai-middleware?", "How do I add the middleware to a FastAPI app?", "Is it a proxy?"]
+QUESTION = "How do I add the middleware to a FastAPI app?"
+READ_PAGE: Any = {
+    "type": "function",
+    "name": "read_page",
+    "description": "Read a page of the documentation",
+    "parameters": {"type": "object", "properties": {"file_id": {"type": "string"}}, "required": ["file_id"]},
+    "strict": False,
+}
 
 
 @contextmanager
@@ -27,103 +35,64 @@ def running_app(log: IO[str]) -> Iterator[str]:
     What the app logs goes into a file, so that it does not mix with the transcript. A failure shows it.
     """
     try:
-        with TemporaryDirectory() as directory:
-            program, database = Path(__file__).with_name("ask_docs.py"), Path(directory, "ask_docs.sqlite")
-            command = [sys.executable, str(program), "--database", str(database)]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
-                try:
-                    assert process.stdout is not None
-                    base_url = process.stdout.readline().strip()
-                    if not base_url:
-                        raise SystemExit(f"The app did not start: it ended with {process.wait()}.")
-                    yield base_url
-                finally:
-                    process.terminate()
+        command = [sys.executable, str(Path(__file__).with_name("ask_docs.py"))]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+            try:
+                assert process.stdout is not None
+                base_url = process.stdout.readline().strip()
+                if not base_url:
+                    raise SystemExit(f"The app did not start: it ended with {process.wait()}.")
+                yield base_url
+            finally:
+                process.terminate()
     except BaseException:
         log.seek(0)
         sys.stderr.write(log.read())
         raise
 
 
-def chat_completions(client: openai.OpenAI) -> None:
-    heading("Chat completions")
-    created = [ask(client, question) for question in QUESTIONS]
-    first = created[0]
+def answers(client: openai.OpenAI) -> None:
+    heading("One function, three APIs")
+    messages = messages_with(QUESTION)
+    called(f'client.chat.completions.create(model="ask-docs", messages={messages})')
+    completion = client.chat.completions.create(model="ask-docs", messages=messages)
+    [choice] = completion.choices
+    came_back(f"{completion.id}, finish_reason={choice.finish_reason!r}")
+    came_back(choice.message.content or "", indent="    | ")
+    expect(choice.finish_reason, "stop")
 
-    called('client.chat.completions.list(limit=2, metadata={"topic": "demo"})')
-    page = client.chat.completions.list(limit=2, metadata={"topic": "demo"})
-    came_back(f"a page of {len(page.data)}, has_more={page.has_more}: {[item.id for item in page.data]}")
-    expect([item.id for item in page.data], [item.id for item in created[:2]])
-    every = [item.id for item in page]
-    came_back(f"iterating over it fetches the next page too: {len(every)} completions in all")
-    expect(every, [item.id for item in created])
+    called(f'client.responses.create(model="ask-docs", input="{QUESTION}")')
+    response = client.responses.create(model="ask-docs", input=QUESTION)
+    came_back(f"{response.id}, status={response.status!r}, output={[item.type for item in response.output]}")
+    for item in response.output:
+        if item.type == "reasoning":
+            came_back(f"reasoning: {item.summary[0].text}")
+    came_back(f"the same text: {response.output_text == choice.message.content}")
+    expect(response.output_text, choice.message.content)
+    assert response.usage is not None
+    assert completion.usage is not None
+    came_back(f"the same usage: {response.usage.total_tokens == completion.usage.total_tokens}")
+    expect(response.usage.total_tokens, completion.usage.total_tokens)
 
-    called(f'client.chat.completions.retrieve("{first.id}")')
-    retrieved = client.chat.completions.retrieve(first.id)
-    came_back(f"metadata={retrieved.metadata}, the same answer: {retrieved.choices == first.choices}")
-    expect(retrieved.choices, first.choices)
+    called(f'client.completions.create(model="ask-docs", prompt="{QUESTION}")')
+    text = client.completions.create(model="ask-docs", prompt=QUESTION).choices[0].text
+    came_back(f"the same text: {text == response.output_text}")
+    expect(text, response.output_text)
 
-    called(f'client.chat.completions.messages.list("{first.id}")')
-    messages = client.chat.completions.messages.list(first.id)
-    came_back(f"{[message.content for message in messages]}")
-    expect([message.content for message in messages], QUESTIONS[:1])
-
-    called(f'client.chat.completions.update("{first.id}", metadata={{"topic": "done"}})')
-    updated = client.chat.completions.update(first.id, metadata={"topic": "done"})
-    came_back(f"metadata={updated.metadata}")
-    expect(updated.metadata, {"topic": "done"})
-
-    called(f'client.chat.completions.delete("{first.id}")')
-    deleted = client.chat.completions.delete(first.id)
-    came_back(f"deleted={deleted.deleted}")
-    expect(deleted.deleted, True)
-    expect([item.id for item in client.chat.completions.list()], [item.id for item in created[1:]])
-
-
-def ask(client: openai.OpenAI, question: str) -> ChatCompletion:
-    messages = messages_with(question)
-    called(f'client.chat.completions.create(model="ask-docs", messages={messages}, metadata={{"topic": "demo"}})')
-    completion = client.chat.completions.create(model="ask-docs", messages=messages, metadata={"topic": "demo"})
-    message = completion.choices[0].message
-    came_back(completion.id)
-    came_back(message.content or "", indent="    | ")
-    for annotation in message.annotations or []:
-        came_back(f"from {annotation.url_citation.url}: {annotation.url_citation.title}")
-    expect(bool(message.annotations), True)
-    return completion
+    called("client.models.list()")
+    models = [model.id for model in client.models.list()]
+    came_back(f"{models}")
+    expect(models, ["ask-docs", "ask-docs-agent", "ask-docs-unreliable"])
 
 
 def messages_with(question: str) -> list[ChatCompletionMessageParam]:
     return [{"role": "user", "content": question}]
 
 
-def responses(client: openai.OpenAI) -> None:
-    heading("Responses")
-    called(f'client.responses.create(model="ask-docs", input="{QUESTIONS[1]}")')
-    created = client.responses.create(model="ask-docs", input=QUESTIONS[1])
-    came_back(f"{created.id}, status={created.status}, error={created.error}")
-    came_back(created.output_text, indent="    | ")
-    expect(created.status, "completed")
-
-    called(f'client.responses.retrieve("{created.id}")')
-    retrieved = client.responses.retrieve(created.id)
-    came_back(f"the same answer: {retrieved.output_text == created.output_text}")
-    expect(retrieved.output, created.output)
-
-    called(f'client.responses.input_items.list("{created.id}")')
-    items = client.responses.input_items.list(created.id)
-    came_back(f"{[item.to_dict() for item in items]}")
-    expect(len(items.data), 1)
-
-    called(f'client.responses.delete("{created.id}")')
-    client.responses.delete(created.id)
-    came_back("nothing, as the SDK has it")
-
-
 def streams(client: openai.OpenAI) -> None:
     heading("Streams")
     print("Printed as it arrives: each word before a bar is a chunk of its own, and each line an event.")
-    messages = messages_with(QUESTIONS[1])
+    messages = messages_with(QUESTION)
     called(
         f'client.chat.completions.create(model="ask-docs", messages={messages}, '
         'stream=True, stream_options={"include_usage": True})'
@@ -137,38 +106,77 @@ def streams(client: openai.OpenAI) -> None:
     assert usage is not None
     came_back(f"finish_reason={chunks[-2].choices[0].finish_reason!r}, completion_tokens={usage.completion_tokens}")
 
-    called(f'client.chat.completions.retrieve("{chunks[0].id}")')
-    stored = client.chat.completions.retrieve(chunks[0].id).choices[0].message.content
-    came_back(f"the same text: {stored == text_of(chunks)}")
-    expect(text_of(chunks), stored)
-
-    called(f'client.responses.create(model="ask-docs", input="{QUESTIONS[1]}", stream=True)')
-    events = show_events(client.responses.create(model="ask-docs", input=QUESTIONS[1], stream=True))
+    called(f'client.responses.create(model="ask-docs", input="{QUESTION}", stream=True)')
+    events = show_events(client.responses.create(model="ask-docs", input=QUESTION, stream=True))
     completed = events[-1]
     assert completed.type == "response.completed"
+    expect(completed.response.output_text, text_of(chunks))
 
-    called(f'client.responses.retrieve("{completed.response.id}", stream=True)')
-    replayed = list(client.responses.retrieve(completed.response.id, stream=True))
-    came_back(f"the same {len(replayed)} events: {replayed == events}")
-    expect(replayed, events)
-
-    called(f'client.responses.stream(model="ask-docs", input="{QUESTIONS[1]}").get_final_response()')
-    with client.responses.stream(model="ask-docs", input=QUESTIONS[1]) as stream:
+    called(f'client.responses.stream(model="ask-docs", input="{QUESTION}").get_final_response()')
+    with client.responses.stream(model="ask-docs", input=QUESTION) as stream:
         final = stream.get_final_response()
-    came_back(f"status={final.status}, the same text: {final.output_text == completed.response.output_text}")
-    expect(final.output_text, completed.response.output_text)
+    came_back(f"status={final.status!r}, the same text: {final.output_text == text_of(chunks)}")
+    expect(final.output_text, text_of(chunks))
+
+
+def tools(client: openai.OpenAI) -> None:
+    heading("An agent: the app asks for a call, and the client makes it")
+    items: list[Any] = [{"role": "user", "content": "What does a Flask view get?"}]
+    called(f'client.responses.create(model="ask-docs-agent", input={items}, tools=[READ_PAGE], store=False)')
+    response = client.responses.create(model="ask-docs-agent", input=items, tools=[READ_PAGE], store=False)
+    items += response.output
+    for call in response.output:
+        assert call.type == "function_call"
+        came_back(f"{call.name}({call.arguments})")
+        text = client.files.content(**json.loads(call.arguments)).text
+        items.append({"type": "function_call_output", "call_id": call.call_id, "output": text})
+
+    called('client.responses.create(model="ask-docs-agent", input=[..., the call, its output], ...)')
+    response = client.responses.create(model="ask-docs-agent", input=items, tools=[READ_PAGE], store=False)
+    came_back(response.output_text)
+    expect(response.output_text, "Read on there. It begins with: # Flask")
+
+
+def files(client: openai.OpenAI) -> None:
+    heading("Files and searches: routes of the app")
+    called("client.files.list(limit=2)")
+    first = client.files.list(limit=2)
+    came_back(f"a page of {len(first.data)}, has_more={first.has_more}: {[file.filename for file in first.data]}")
+    every = list(first)
+    came_back(f"iterating over it fetches the next pages too: {len(every) > 20}")
+    expect(len(every) > 20, True)
+
+    called('client.files.create(file=("bees.txt", b"Bees sleep in the hive at night."), purpose="assistants")')
+    created = client.files.create(file=("bees.txt", b"Bees sleep in the hive at night."), purpose="assistants")
+    came_back(f"{created.id}: {created.filename}, {created.bytes} bytes")
+    expect(client.files.retrieve(created.id), created)
+
+    called('client.vector_stores.search("docs", query="Where do bees sleep?", max_num_results=1)')
+    [found] = client.vector_stores.search("docs", query="Where do bees sleep?", max_num_results=1)
+    came_back(f"{found.filename}: {found.content[0].text}")
+    expect(found.file_id, created.id)
+
+    called('client.responses.create(model="ask-docs", input="Where do bees sleep?")')
+    answer = client.responses.create(model="ask-docs", input="Where do bees sleep?").output_text
+    came_back(answer.splitlines()[0])
+    expect("in the hive" in answer, True)
+
+    called(f'client.files.delete("{created.id}")')
+    deleted = client.files.delete(created.id)
+    came_back(f"deleted={deleted.deleted}")
+    expect(created.id in [file.id for file in client.files.list(limit=100)], False)
 
 
 def broken_streams(client: openai.OpenAI) -> None:
     heading("Streams that the app breaks in the middle")
-    messages = messages_with(QUESTIONS[1])
+    messages = messages_with(QUESTION)
     called(f'client.chat.completions.create(model="ask-docs-unreliable", messages={messages}, stream=True)')
     with expected(openai.APIError, code="index_closed"):
         show_chunks(client.chat.completions.create(model="ask-docs-unreliable", messages=messages, stream=True))
 
-    called(f'client.responses.create(model="ask-docs-unreliable", input="{QUESTIONS[1]}", stream=True)')
+    called(f'client.responses.create(model="ask-docs-unreliable", input="{QUESTION}", stream=True)')
     with expected(openai.APIError, code="index_closed"):
-        show_events(client.responses.create(model="ask-docs-unreliable", input=QUESTIONS[1], stream=True))
+        show_events(client.responses.create(model="ask-docs-unreliable", input=QUESTION, stream=True))
 
 
 def show_chunks(stream: Iterable[ChatCompletionChunk]) -> list[ChatCompletionChunk]:
@@ -208,9 +216,17 @@ def show_events(stream: Iterable[ResponseStreamEvent], most_deltas: int = 6) -> 
 
 def errors(client: openai.OpenAI) -> None:
     heading("Errors")
-    called('client.responses.retrieve("resp_unknown")')
-    with expected(openai.NotFoundError, param="response_id"):
-        client.responses.retrieve("resp_unknown")
+    called('client.files.retrieve("file-unknown")')
+    with expected(openai.NotFoundError, param="file_id"):
+        client.files.retrieve("file-unknown")
+
+    called('client.responses.create(model="unheard-of", input="Hello")')
+    with expected(openai.NotFoundError, code="model_not_found"):
+        client.responses.create(model="unheard-of", input="Hello")
+
+    called('client.responses.create(model="ask-docs", input="And?", previous_response_id="resp_1")')
+    with expected(openai.BadRequestError, param="previous_response_id"):
+        client.responses.create(model="ask-docs", input="And?", previous_response_id="resp_1")
 
     called('client.post("/chat/completions", body={"model": "ask-docs"}, cast_to=ChatCompletion)')
     with expected(openai.UnprocessableEntityError, param="messages"):
@@ -251,30 +267,20 @@ def came_back(text: str, indent: str = "    ", most_lines: int = 8) -> None:
         print(f"{indent}… and {len(lines) - most_lines} more lines")
 
 
-def logged(log: str) -> None:
-    heading("The app's log")
-    print("The server, too, learns of the streams that broke.")
-    failures = [line for line in log.splitlines() if line.startswith("openai_middleware.errors.")]
-    for failure in failures:
-        came_back(failure)
-    expect(len(failures), 2)
-
-
 def main() -> None:
     http_client = openai.DefaultHttpxClient(trust_env=False)  # an HTTP proxy in the environment is not for this machine
-    with TemporaryFile("w+", encoding="utf-8") as log:
-        with (
-            running_app(log) as base_url,
-            openai.OpenAI(base_url=base_url, api_key="none", http_client=http_client) as client,
-        ):
-            called(f'client = openai.OpenAI(base_url="{base_url}", api_key="none")')
-            chat_completions(client)
-            responses(client)
-            streams(client)
-            broken_streams(client)
-            errors(client)
-        log.seek(0)
-        logged(log.read())
+    with (
+        TemporaryFile("w+", encoding="utf-8") as log,
+        running_app(log) as base_url,
+        openai.OpenAI(base_url=base_url, api_key="none", http_client=http_client) as client,
+    ):
+        called(f'client = openai.OpenAI(base_url="{base_url}", api_key="none")')
+        answers(client)
+        streams(client)
+        tools(client)
+        files(client)
+        broken_streams(client)
+        errors(client)
     print("\nEverything came back as it should.")
 
 

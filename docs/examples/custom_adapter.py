@@ -69,12 +69,13 @@ class OpenAIAdapter:
 
     def __call__(self, request: Request) -> Answer:
         raw_path, _, query = request.target.partition(b"?")
+        exchange = None
         try:
             exchange = self._frontend.open(request.method, request.path, query, request.headers, raw_path=raw_path)
             return self._app(request) if exchange is None else self._served(exchange, request)
         except OpenAIError as error:
             status, headers, body = error.response()
-            return Answer(status, headers, [body])
+            return Answer(status, list(headers if exchange is None else exchange.identified(headers)), [body])
 
     def _served(self, exchange: Exchange, request: Request) -> Answer:
         received = exchange.receive(read(exchange.body_reader, request.stream))
@@ -82,10 +83,11 @@ class OpenAIAdapter:
             answer = answer_of(exchange.handler.run(received.call))
         else:
             answer = self._app(request_for_app(request, received))
-        mapped = map_answer(exchange, answer.status, answer.headers, answer.chunks)
+        headers = exchange.identified(answer.headers)
+        mapped = map_answer(exchange, answer.status, headers, answer.chunks)
         if mapped is None:
-            return answer
-        return Answer(answer.status, answer.headers if mapped.headers is None else mapped.headers, mapped.chunks)
+            return answer._replace(headers=headers)
+        return Answer(answer.status, headers if mapped.headers is None else mapped.headers, mapped.chunks)
 
 
 def read(reader: BodyReader | None, stream: BinaryIO) -> bytes | None:

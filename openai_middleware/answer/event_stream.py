@@ -4,6 +4,7 @@ The parsing follows the WHATWG HTML standard, section 9.2 (Server-sent events). 
 which drop a last event that has no blank line after it, and fail on an event whose data is empty.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -19,6 +20,11 @@ from openai_middleware.mapping.json_codec import UNDECODABLE, fields_of, value_o
 # A dot is a third of the price of a set; that it takes carriage returns, too, is tested apart.
 _PLAIN_EVENT: Final = re.compile(rb"(?:event: (?!error\n).+\n)?data: (\{.*)\n\n")
 
+MAX_EVENT_SIZE: Final = 16 * 1024 * 1024
+"""How many bytes an event may have that is mapped. A larger one leaves as its bytes come."""
+
+logger = logging.getLogger("openai_middleware")
+
 
 class EventStream:
     """One stream of Server-Sent Events on its way to the client. See `Answer`.
@@ -29,13 +35,18 @@ class EventStream:
     Args:
         mapping: What becomes of the events' data.
         headers: The app's headers.
+        name: The operation, or the endpoint's key, for the log.
+        request_id: The id of the request, for the log.
     """
 
     __slots__ = (
         "_announced",
         "_has_id",
         "_is_first",
+        "_is_oversized",
         "_mapping",
+        "_name",
+        "_request_id",
         "_sequence_number",
         "_splitter",
         "has_started",
@@ -46,7 +57,9 @@ class EventStream:
     is_stream = True
     is_changed = True
 
-    def __init__(self, mapping: EventMapping, headers: Sequence[Header] = ()) -> None:
+    def __init__(
+        self, mapping: EventMapping, headers: Sequence[Header] = (), name: str = "", request_id: str = ""
+    ) -> None:
         present = {name.lower() for name, _ in headers}
         own = [header for header in headers if header[0].lower() not in OF_WHOLE_BODY]
         self.headers: Sequence[Header] = own + [header for header in AGAINST_BUFFERING if header[0] not in present]
@@ -54,6 +67,9 @@ class EventStream:
         self.is_complete = False
         self._mapping = mapping
         self._splitter = EventSplitter()
+        self._name = name
+        self._request_id = request_id
+        self._is_oversized = False
         self._sequence_number = 0
         self._is_first = True
         self._has_id = False
@@ -62,10 +78,14 @@ class EventStream:
 
     def feed(self, chunk: bytes) -> bytes:
         """See `Answer.feed`: every event that ended here leaves."""
-        if not self._splitter and (plain := _plain(chunk)) is not None:
+        if not self._splitter and len(chunk) <= MAX_EVENT_SIZE and (plain := _plain(chunk)) is not None:
             self.has_started = True
             return self._plain_event(chunk, plain)
-        return self._leaving(b"".join(self._event(event) for event in self._splitter.feed(chunk)))
+        events = [self._event(event) for event in self._splitter.feed(chunk)]
+        if self._is_oversized or len(self._splitter) > MAX_EVENT_SIZE:
+            events.append(self._unmapped(self._splitter.let_go()))
+            self._is_oversized = True
+        return self._leaving(b"".join(events))
 
     def finish(self) -> bytes:
         """See `Answer.finish`: a last event without its blank line, and the end marker that the app left out."""
@@ -79,6 +99,10 @@ class EventStream:
     def fail(self, error: BaseException) -> bytes:
         """See `Answer.fail`: the frames on which the SDKs raise. Half an event that has come is discarded."""
         self._splitter.clear()
+        if self._is_oversized:
+            # What has left of it cannot be taken back: it ends here, so that what follows is an event of its own.
+            self._is_oversized = False
+            return b"\n\n" + self.fail(error)
         if self.is_complete or not self.has_started:
             return b""
         self.is_complete = True
@@ -95,6 +119,11 @@ class EventStream:
 
     def _event(self, block: bytes) -> bytes:
         """Map one event, given with the empty line that ends it. Empty lines before it are dropped."""
+        if self._is_oversized:
+            self._is_oversized = False
+            return block
+        if len(block) > MAX_EVENT_SIZE:
+            return self._unmapped(block)
         if self._is_first:
             self._is_first = False
             block = block.removeprefix(BYTE_ORDER_MARK)
@@ -122,6 +151,17 @@ class EventStream:
             return block
         mapped = self._mapped(payload)
         return block if mapped is payload else _rebuilt(lines, mapped)
+
+    def _unmapped(self, beginning: bytes) -> bytes:
+        """The beginning of an event that is too large to be mapped, or more of it."""
+        if self._is_oversized:
+            return beginning
+        message = "%s: an event has more than %d bytes and leaves as it is (request %s)."
+        logger.warning(message, self._name, MAX_EVENT_SIZE, self._request_id)
+        if self._is_first:
+            self._is_first = False
+            beginning = beginning.removeprefix(BYTE_ORDER_MARK)
+        return beginning.lstrip(b"\r\n")
 
     def _plain_event(self, block: bytes, found: re.Match[bytes]) -> bytes:
         self._is_first = False

@@ -18,6 +18,7 @@ class JSONAnswer:
         name: The operation, or the endpoint's key, for the log.
         mapping: What becomes of the document.
         headers: The app's headers.
+        request_id: The id of the request, for the log.
     """
 
     is_stream = False
@@ -25,8 +26,9 @@ class JSONAnswer:
     is_complete = False
     has_started = False
 
-    def __init__(self, name: str, mapping: ResponseMapping, headers: Sequence[Header]) -> None:
+    def __init__(self, name: str, mapping: ResponseMapping, headers: Sequence[Header], request_id: str = "") -> None:
         self._name = name
+        self._request_id = request_id
         self._mapping = mapping
         self._chunks: list[bytes] = []
         self.headers = headers
@@ -46,7 +48,8 @@ class JSONAnswer:
             raise self._incomplete(error.field) from error
         except UNDECODABLE as error:
             # It may be a document that was cut short: its length stays, so that the client notices.
-            logger.warning("%s: the app's answer is no JSON and leaves as it is: %s", self._name, reason_of(error))
+            message = "%s: the app's answer is no JSON and leaves as it is: %s (request %s)."
+            logger.warning(message, self._name, reason_of(error), self._request_id)
             mapped = body
         else:
             self.is_changed = mapped is not body
@@ -60,7 +63,7 @@ class JSONAnswer:
 
     def _incomplete(self, field: str | None) -> UnprocessableEntityError:
         lack = "is no JSON object" if field is None else f"lacks the mandatory field '{field}'"
-        logger.error("%s: the app's answer %s. The client gets 422.", self._name, lack)
+        logger.error("%s: the app's answer %s. The client gets 422 (request %s).", self._name, lack, self._request_id)
         message = f"The server's answer {lack}."
         # The server's fault under MLRun's status: sending the request again would not mend it.
         return UnprocessableEntityError(

@@ -22,9 +22,9 @@ class EventSplitter:
         self._buffer = bytearray()
         self._searched = 0
 
-    def __bool__(self) -> bool:
-        """Whether an event has begun and not ended."""
-        return bool(self._buffer)
+    def __len__(self) -> int:
+        """How many bytes have come of an event that has not ended."""
+        return len(self._buffer)
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Take some bytes, and return the events that ended in them, each with the empty line that ends it.
@@ -42,6 +42,14 @@ class EventSplitter:
         del buffer[:start]
         self._searched = max(0, len(buffer) - _LONGEST_UNFINISHED_END)
         return events
+
+    def let_go(self) -> bytes:
+        """What has come of an event that has not ended, but for what may be the first half of its end."""
+        size = max(0, len(self._buffer) - _LONGEST_UNFINISHED_END)
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        self._searched = 0
+        return taken
 
     def finish(self) -> bytes:
         """A last event without its empty line, ended; empty where there is none."""

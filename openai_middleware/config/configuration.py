@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping
 from functools import wraps
 from inspect import signature
-from typing import Any, Literal, Self, TypeVar, dataclass_transform
+from typing import Any, Final, Literal, Self, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
-from pydantic_core import PydanticSerializationError
 
-from openai_middleware.mistakes import ConfigurationError, reported_mistakes
+from openai_middleware.mistakes import ConfigurationError, ConfigurationMistake, reported_mistakes
+
+# A rule in the mappings of an endpoint is six levels down.
+_DEEPEST: Final = 32
 
 Class = TypeVar("Class", bound=type)
 
@@ -25,7 +27,7 @@ class Configuration:
         """
         try:
             return self._dumped("json")
-        except PydanticSerializationError as error:
+        except ValueError as error:  # pydantic wraps what a serializer raises
             if isinstance(error.__cause__, ConfigurationError):
                 raise error.__cause__ from None
             raise
@@ -81,7 +83,25 @@ def configuration(cls: Class) -> Class:
 
 
 def plain(struct: Any) -> Any:
-    """A structure with keys that are str: as YAML has them, others are unknown fields like any other."""
-    if isinstance(struct, Mapping):
-        return {str(key): plain(value) for key, value in struct.items()}
-    return [plain(value) for value in struct] if isinstance(struct, list | tuple) else struct
+    """A structure with keys that are str: as YAML has them, others are unknown fields like any other.
+
+    What stands in several places, as an alias of YAML does, is one object in the result, too.
+
+    Raises:
+        ConfigurationError: It is nested more deeply than any configuration, or holds itself.
+    """
+    return _plain(struct, _DEEPEST, {})
+
+
+def _plain(struct: Any, levels: int, made: dict[int, Any]) -> Any:
+    if not isinstance(struct, Mapping | list | tuple):
+        return struct
+    if levels == 0:
+        hint = f"Write no more than {_DEEPEST} levels, and nothing that holds itself."
+        raise ConfigurationError(ConfigurationMistake("nested_too_deeply", "This is no configuration.", struct, hint))
+    if id(struct) not in made:
+        if isinstance(struct, Mapping):
+            made[id(struct)] = {str(key): _plain(value, levels - 1, made) for key, value in struct.items()}
+        else:
+            made[id(struct)] = [_plain(value, levels - 1, made) for value in struct]
+    return made[id(struct)]

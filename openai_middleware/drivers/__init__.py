@@ -6,7 +6,9 @@ Frontend, Options, OpenAIEndpoint           the options, compiled; `Frontend.ope
 OpenAIError                what an app raises; `Response.of_error` and `error.response()` make its envelope
 CALL_KEY, call_in          where a call travels, and how it is found there
 Handler, Response          a view made of a function, and an answer as it leaves
-respond, arespond          a function called for a call, and what its result amounts to as a `Response`
+HandlerSource              what finds the function for a call: a `Handler`, a `Dispatcher`
+respond, arespond, respond_by_asgiref       a function called for a call, and what its result amounts to as a `Response`
+send_response              such a `Response` sent as an ASGI answer
 reporting                  a bug in a function becomes a line in the log, and an error that tells nothing of it
 map_answer, amap_answer    an answer whose body is iterated, for frameworks that hand over response objects
 iterate, aiterate          an async iterator in sync code, and the reverse
@@ -24,15 +26,17 @@ from openai_middleware.drivers.wsgi import OpenAIWSGIMiddleware, WSGIDriver
 from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
+from openai_middleware.handlers.asgi_app import send_response
 from openai_middleware.handlers.handler import Handler, reporting
-from openai_middleware.handlers.replying import arespond, respond
+from openai_middleware.handlers.replying import arespond, respond, respond_by_asgiref
 from openai_middleware.handlers.response import Response
 from openai_middleware.headers import Header, as_bytes, as_text
 from openai_middleware.interfaces import ASGIApp, Environ, Message, Receive, Scope, Send, StartResponse, WSGIApp
-from openai_middleware.iteration import aclose, aiterate, close, iterate
+from openai_middleware.iteration import OwnLoop, aclose, aiterate, close, iterate
 from openai_middleware.options import Options
 from openai_middleware.request.body import BodyReader
 from openai_middleware.request.call import CALL_KEY, AppRequest, OpenAICall, call_in
+from openai_middleware.route import HandlerSource
 
 __all__ = [
     "CALL_KEY",
@@ -46,6 +50,7 @@ __all__ = [
     "Exchange",
     "Frontend",
     "Handler",
+    "HandlerSource",
     "Header",
     "MappedAnswer",
     "Message",
@@ -55,6 +60,7 @@ __all__ = [
     "OpenAIMiddleware",
     "OpenAIWSGIMiddleware",
     "Options",
+    "OwnLoop",
     "Receive",
     "Response",
     "Scope",
@@ -78,4 +84,6 @@ __all__ = [
     "reporting",
     "request_headers",
     "respond",
+    "respond_by_asgiref",
+    "send_response",
 ]

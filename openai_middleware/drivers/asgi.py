@@ -1,22 +1,19 @@
 """The ASGI driver: moves messages between server, exchange and app."""
 
-import sys
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable
 from typing import Unpack
 
-from openai_middleware.answer.answer import Answer
 from openai_middleware.config.checks import app_mistakes
 from openai_middleware.contract import OpenAIEndpoint
+from openai_middleware.drivers.outgoing import Outgoing
 from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
 from openai_middleware.handlers.asgi_app import answer_call
-from openai_middleware.interfaces import ASGIApp, Message, Receive, Scope, Send, error_messages, send_error
+from openai_middleware.interfaces import ASGIApp, Receive, Scope, Send, send_error
 from openai_middleware.mistakes import report_mistakes
 from openai_middleware.options import Options
-from openai_middleware.request.body import BodyReader
-from openai_middleware.request.call import CALL_KEY
+from openai_middleware.request.call import CALL_KEY, AppRequest
 
 
 class ASGIDriver:
@@ -60,16 +57,10 @@ class ASGIDriver:
         )
 
     async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
-        outgoing = _Outgoing(exchange, send)
+        outgoing = Outgoing(exchange, send)
         try:
-            body = None
-            if exchange.body_reader is not None:
-                body = await _read_body(exchange.body_reader, receive)
-                if body is None:
-                    return
-            request = exchange.receive(body)
-            if exchange.rewrite is not None:
-                request = await exchange.rewrite.arequest(request, exchange.mount)
+            if (request := await _received(exchange, receive)) is None:
+                return
             app_receive = outgoing.receiving(request.body, receive)
             if exchange.handler is not None:
                 await answer_call(exchange.handler, request.call, app_receive, outgoing.send)
@@ -117,209 +108,24 @@ class OpenAIMiddleware(ASGIDriver):
         super().__init__(app, Frontend(endpoints, prefix, **options))
 
 
-async def _read_body(reader: BodyReader, receive: Receive) -> bytes | None:
-    """The whole request body, or None where the client went away before its end."""
-    has_more = True
-    while has_more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        reader.feed(message.get("body", b""))
-        has_more = message.get("more_body", False)
-    return reader.end(is_complete=True)
-
-
-class _Outgoing:
-    """The app's messages on their way to the server.
-
-    state      entered by                                 a message of the app
-    ---------  -----------------------------------------  ----------------------------------------------------------
-    waiting    the request                                its start is kept back until it shows what leaves first
-    suspended  a 500 of one part, sent while an           kept back: a framework's page for an OpenAIError that it
-               OpenAIError is on its way                  raises again, and that is answered instead
-    mapping    a start whose answer the exchange maps     goes through the answer
-    ending     the last body of a stream that does not    kept back, until the app has returned, failed, or waits
-               say itself that it is over                 for the client: frameworks end bodies before they raise
-    passing    any other start; a file; an answer's end   leaves as it is
-    replaced   an error in the place of the answer        goes nowhere
-    """
-
-    # Most of these stay as they are: a request sets what it needs.
-    _answer: Answer | None = None
-    _held: list[Message] | None = None
-    _last: Message | None = None
-    _queue: list[Message] | None = None
-    _receiving = 0
-    _is_suspended = False
-    _is_passing = False
-    _is_replaced = False
-    _is_broken = False
-    has_started = False
-
-    def __init__(self, exchange: Exchange, send: Send) -> None:
-        self._exchange = exchange
-        self._send = send
-
-    def receiving(self, body: bytes | None, receive: Receive) -> Receive:
-        """The app's `receive`: the body that was read, then the server's own."""
-        pending: list[Message] = []
-        if body is not None:
-            pending.append({"type": "http.request", "body": body, "more_body": False})
-
-        async def receive_replayed() -> Message:
-            if pending:
-                return pending.pop()
-            # An app that waits for the client to go has answered: nothing else will come to replace the answer.
-            await self.end()
-            self._receiving += 1
-            try:
-                return await receive()
-            finally:
-                self._receiving -= 1
-
-        return receive_replayed
-
-    async def send(self, message: Message) -> None:
-        """The app's `send`."""
-        await self._forward((message,) if self._is_passing else self._leaving(message))
-
-    async def end(self) -> None:
-        """Let go of what was held back for an exception that has not come."""
-        if self._is_suspended:
-            await self._forward(self._released())
-        elif self._last is not None:
-            await self._forward(self._ended())
-
-    async def fail(self, error: Exception) -> bool:
-        """End what has begun for an app that failed. Whether the error has become the answer, and is done with."""
-        if not self.has_started and isinstance(error, OpenAIError):
-            self._held = self._last = None
-            await self._forward(self._replaced_by(error))
-            return True
-        if self._is_suspended:
-            await self._forward(self._released())
-        elif self._answer is not None and self.has_started and not (self._is_passing or self._is_broken):
-            self._last, self._is_passing = None, True
-            with suppress(OSError):
-                await self._forward(({"type": "http.response.body", "body": self._answer.fail(error)},))
-        return False
-
-    def _leaving(self, message: Message) -> Sequence[Message]:
-        """What leaves when the app has sent this."""
-        kind = message["type"]
-        if self._is_replaced:
-            return ()
-        if kind == "http.response.start" and self._answer is None and not self._held:
-            return self._started(message)
-        if kind == "http.response.body" and self._is_suspended:
-            if message.get("more_body", False):
-                return (*self._released(), message)
-            self._hold(message)
-            return ()
-        if kind == "http.response.body" and self._answer is not None and self._last is None:
-            part = bytes(message.get("body", b""))  # Starlette sends memoryviews too; of bytes this is no copy
-            mapped = self._streamed if self._answer.is_stream else self._collected
-            return mapped(self._answer, message, part, is_last=not message.get("more_body", False))
-        if kind in ("http.response.pathsend", "http.response.zerocopysend"):
-            return (*self._released(), message)
-        return (*self._ended(), message)
-
-    def _started(self, start: Message) -> Sequence[Message]:
-        headers = start.get("headers", ())
-        if not isinstance(headers, list | tuple):
-            # ASGI allows any iterable; one that can be read only once is read here.
-            headers = list(headers)
-            start = {**start, "headers": headers}
-        self._held = [start]
-        if start["status"] == 500 and isinstance(sys.exc_info()[1], OpenAIError) and not start.get("trailers"):
-            self._is_suspended = True
-            return ()
-        self._answer = self._exchange.answer(start["status"], headers)
-        return self._released() if self._answer is None else ()
-
-    def _collected(self, answer: Answer, message: Message, part: bytes, *, is_last: bool) -> Sequence[Message]:
-        held = self._hold(message)
-        answer.feed(part)
-        if not is_last:
-            return ()
-        try:
-            body = answer.finish()
-        except OpenAIError as error:
-            return self._replaced_by(error)
-        if answer.headers is not held[0].get("headers", ()):
-            held[0] = {**held[0], "headers": answer.headers}
-        if answer.is_changed:
-            held[1:] = [{**message, "body": body}]
-        return self._released()
-
-    def _hold(self, message: Message) -> list[Message]:
-        held = self._held = self._held or []
-        held.append(message)
-        return held
-
-    def _streamed(self, answer: Answer, message: Message, part: bytes, *, is_last: bool) -> Sequence[Message]:
-        ready = answer.feed(part)
-        if is_last:
-            if not answer.is_complete and not self._receiving:
-                self._last = message
-                return (*self._begun(answer), {**message, "body": ready, "more_body": True}) if ready else ()
-            try:
-                ready += answer.finish()
-            except OpenAIError as error:
-                return self._replaced_by(error)
-            self._is_passing = True
-        elif not ready:
-            return ()
-        return (*self._begun(answer), message if ready == part else {**message, "body": ready})
-
-    def _ended(self) -> Sequence[Message]:
-        """The end of a stream whose last body was held back."""
-        last, answer = self._last, self._answer
-        if last is None or answer is None:
-            return ()
-        self._last, self._is_passing = None, True
-        try:
-            rest = answer.finish()
-        except OpenAIError as error:
-            return self._replaced_by(error)
-        return (*self._begun(answer), {**last, "body": rest})
-
-    def _begun(self, answer: Answer) -> Sequence[Message]:
-        """The start of a stream, when its first bytes leave."""
-        if not self._held:
-            return ()
-        [start], self._held = self._held, None
-        self.has_started = True
-        return ({**start, "headers": answer.headers},)
-
-    def _released(self) -> Sequence[Message]:
-        """All that was held back, as it is."""
-        held, self._held = self._held or (), None
-        self.has_started = self._is_passing = True
-        self._is_suspended = False
-        return held
-
-    def _replaced_by(self, error: OpenAIError) -> Sequence[Message]:
-        self.has_started = self._is_replaced = True
-        self._is_passing = False
-        return error_messages(error)
-
-    async def _forward(self, messages: Sequence[Message]) -> None:
-        if self._queue is not None:
-            # Another task of the app sends what was held back; this comes after it.
-            self._queue.extend(messages)
-            return
-        try:
-            if len(messages) == 1:
-                await self._send(messages[0])
-            elif messages:
-                self._queue = queue = list(messages)
-                try:
-                    # It may grow meanwhile.
-                    for message in queue:
-                        await self._send(message)
-                finally:
-                    self._queue = None
-        except BaseException:
-            self._is_broken = True
-            raise
+async def _received(exchange: Exchange, receive: Receive) -> AppRequest | None:
+    """The app's request, or None where the client went away before the end of the body."""
+    reader = exchange.body_reader
+    body = None
+    try:
+        if reader is not None:
+            has_more = True
+            while has_more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                reader.feed(message.get("body", b""))
+                has_more = message.get("more_body", False)
+            body = reader.end(is_complete=True)
+        request = exchange.receive(body)
+        if exchange.rewrite is not None:
+            request = await exchange.rewrite.arequest(request, exchange.mount)
+        return request
+    except OpenAIError as error:
+        exchange.refuse(error)
+        raise

@@ -40,9 +40,9 @@ def map_answer(
     answer = exchange.answer(status, headers)
     if answer is None:
         return None
-    mapped = _mapped(answer, chunks)
+    mapped = _mapped(answer, chunks, exchange)
     first = next(mapped, b"")
-    return MappedAnswer(_changed_headers(answer, headers), _preceded(first, mapped) if answer.is_stream else [first])
+    return MappedAnswer(_changed_headers(answer, headers), _Preceded(first, mapped) if answer.is_stream else [first])
 
 
 async def amap_answer(
@@ -52,16 +52,16 @@ async def amap_answer(
     answer = exchange.answer(status, headers)
     if answer is None:
         return None
-    mapped = _amapped(answer, chunks)
+    mapped = _amapped(answer, chunks, exchange)
     first = await anext(mapped, b"")
-    return AsyncMappedAnswer(_changed_headers(answer, headers), _apreceded(first, mapped))
+    return AsyncMappedAnswer(_changed_headers(answer, headers), _AsyncPreceded(first, mapped))
 
 
 def _changed_headers(answer: Answer, headers: Sequence[Header]) -> Sequence[Header] | None:
     return None if answer.headers is headers else answer.headers
 
 
-def _mapped(answer: Answer, chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _mapped(answer: Answer, chunks: Iterable[bytes], exchange: Exchange) -> Iterator[bytes]:
     try:
         for chunk in chunks:
             if ready := answer.feed(chunk):
@@ -69,13 +69,13 @@ def _mapped(answer: Answer, chunks: Iterable[bytes]) -> Iterator[bytes]:
         if rest := answer.finish():
             yield rest
     except Exception as error:
-        yield _failed(answer, error)
+        yield _failed(answer, error, exchange)
     finally:
         if answer.is_stream:
             close(chunks)
 
 
-async def _amapped(answer: Answer, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+async def _amapped(answer: Answer, chunks: AsyncIterable[bytes], exchange: Exchange) -> AsyncIterator[bytes]:
     try:
         async for chunk in chunks:
             if ready := answer.feed(chunk):
@@ -83,31 +83,49 @@ async def _amapped(answer: Answer, chunks: AsyncIterable[bytes]) -> AsyncIterato
         if rest := answer.finish():
             yield rest
     except Exception as error:
-        yield _failed(answer, error)
+        yield _failed(answer, error, exchange)
     finally:
         await aclose(chunks)
 
 
-def _failed(answer: Answer, error: Exception) -> bytes:
+def _failed(answer: Answer, error: Exception, exchange: Exchange) -> bytes:
     """The end of what has begun. Servers cut the connection where a body raises, instead of ending the stream."""
     if not answer.has_started:
         raise error
-    logger.exception("The app failed after its event stream had begun.")
+    message = "%s: the app failed after its event stream had begun (request %s)."
+    logger.exception(message, exchange.name, exchange.request_id)
     return answer.fail(error)
 
 
-def _preceded(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    try:
-        yield first
-        yield from rest
-    finally:
-        close(rest)
+class _Preceded(Iterator[bytes]):
+    """A first chunk and the others. It is no generator: one that never started would not close what it iterates."""
+
+    def __init__(self, first: bytes, rest: Iterator[bytes]) -> None:
+        self._first: bytes | None = first
+        self._rest = rest
+
+    def __next__(self) -> bytes:
+        first, self._first = self._first, None
+        return next(self._rest) if first is None else first
+
+    def close(self) -> None:
+        """Close the others."""
+        self._first = None
+        close(self._rest)
 
 
-async def _apreceded(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    try:
-        yield first
-        async for chunk in rest:
-            yield chunk
-    finally:
-        await aclose(rest)
+class _AsyncPreceded(AsyncIterator[bytes]):
+    """The same, async."""
+
+    def __init__(self, first: bytes, rest: AsyncIterator[bytes]) -> None:
+        self._first: bytes | None = first
+        self._rest = rest
+
+    async def __anext__(self) -> bytes:
+        first, self._first = self._first, None
+        return await anext(self._rest) if first is None else first
+
+    async def aclose(self) -> None:
+        """Close the others."""
+        self._first = None
+        await aclose(self._rest)

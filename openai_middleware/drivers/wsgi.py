@@ -1,5 +1,6 @@
 """The WSGI driver: moves bytes between server, exchange and app (PEP 3333)."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from itertools import chain
@@ -20,6 +21,9 @@ from openai_middleware.options import Options
 from openai_middleware.request.body import BodyReader
 from openai_middleware.request.call import CALL_KEY, AppRequest
 
+logger = logging.getLogger("openai_middleware")
+
+_FAILED = "%s: the app failed after its event stream had begun (request %s)."
 _READ_SIZE = 64 * 1024
 
 
@@ -42,10 +46,14 @@ class WSGIDriver:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request, as PEP 3333 says."""
         path = _decoded(environ.get("SCRIPT_NAME", "")) + _decoded(environ.get("PATH_INFO", ""))
+        exchange = request = None
         try:
             exchange = self._open(environ, path)
-            request = None if exchange is None else _received(exchange, environ)
+            if exchange is not None:
+                request = _received(exchange, environ)
         except OpenAIError as error:
+            if exchange is not None:
+                exchange.refuse(error)
             body = start_error(error, start_response)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else body
         if exchange is None or request is None:
@@ -72,7 +80,7 @@ class WSGIDriver:
             else:
                 returned = self._app(environ, outgoing.start_response)
         except Exception as error:
-            return _Leaving(outgoing, outgoing.ended_by(error))
+            return _Leaving(outgoing.ended_by(error))
         return outgoing.following(returned, environ.get("wsgi.file_wrapper"))
 
 
@@ -158,7 +166,6 @@ class _Outgoing:
         self._write: Write | None = None
         self._is_broken = False
         self.has_started = False
-        self.failure: Exception | None = None
 
     def start_response(self, status: str, headers: WSGIHeaders, exc_info: ExcInfo | None = None) -> Write:
         """The app's `start_response`."""
@@ -166,8 +173,10 @@ class _Outgoing:
             raise RuntimeError("start_response was called twice, and without exc_info.")
         if self.has_started:
             return self._start_response(status, headers, exc_info)
-        self._start = (status, headers)
-        self._answer = self._exchange.answer(int(status[:3]), as_bytes(headers))
+        given = as_bytes(headers)
+        identified = self._exchange.identified(given)
+        self._start = (status, headers if identified is given else as_text(identified))
+        self._answer = self._exchange.answer(int(status[:3]), identified)
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -188,16 +197,17 @@ class _Outgoing:
             # The server may send a file faster than Python can read it.
             self._begin()
             return chunks
-        return _Leaving(self, self._mapped(chunks), chunks)
+        return _Leaving(self._mapped(chunks), chunks)
 
     def ended_by(self, error: Exception) -> Iterable[bytes]:
         """What is still to leave for an app that failed. Raises the error where that is nothing."""
         if isinstance(error, OpenAIError) and not self.has_started:
             self.has_started = True
-            return start_error(error, self._start_response)
+            return start_error(error, self._start_response, request_id=self._exchange.request_id)
         if self._answer is None or not self.has_started or self._is_broken:
             raise error
-        self.failure = error
+        # It is not raised, neither here nor by `close`: servers would cut the connection instead of ending the stream.
+        logger.error(_FAILED, self._exchange.name, self._exchange.request_id, exc_info=error)
         return [self._answer.fail(error)]
 
     def _mapped(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -242,8 +252,7 @@ class _Outgoing:
 class _Leaving:
     """An iterator that closes what the app returned, exactly once, however the iteration ends."""
 
-    def __init__(self, outgoing: _Outgoing, chunks: Iterable[bytes], returned: Iterable[bytes] = ()) -> None:
-        self._outgoing = outgoing
+    def __init__(self, chunks: Iterable[bytes], returned: Iterable[bytes] = ()) -> None:
         self._close: Callable[[], object] | None = getattr(returned, "close", None)
         self._chunks = iter(chunks)
         try:
@@ -262,11 +271,5 @@ class _Leaving:
 
     def close(self) -> None:
         close, self._close = self._close, None
-        try:
-            if close is not None:
-                close()
-        finally:
-            failure, self._outgoing.failure = self._outgoing.failure, None
-            if failure is not None:
-                # Not before: where iterating fails, servers cut the connection instead of ending the stream.
-                raise failure
+        if close is not None:
+            close()

@@ -1,19 +1,24 @@
 """A plain function as an ASGI app."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
-from openai_middleware.errors import OpenAIError
 from openai_middleware.handlers.dispatcher import Dispatcher, as_handler
-from openai_middleware.handlers.handler import HandlerFunction, reported, reporting, unknown_url
+from openai_middleware.handlers.handler import HandlerFunction, reporting, unknown_url
 from openai_middleware.handlers.replying import arespond
-from openai_middleware.headers import as_bytes
+from openai_middleware.handlers.response import Response
+from openai_middleware.headers import Header, as_bytes
 from openai_middleware.interfaces import Receive, Scope, Send, send_error
-from openai_middleware.iteration import aclose, aiterate
+from openai_middleware.iteration import aclose, aiterate, is_on_asyncio
 from openai_middleware.request.call import CALL_KEY, OpenAICall
 from openai_middleware.route import HandlerSource
+
+_NEEDS_ASYNCIO: Final = (
+    "Functions as handlers need a server that runs on asyncio: uvicorn, daphne, granian, or hypercorn with its worker "
+    "classes asyncio and uvloop. On trio, such as hypercorn's worker class trio, apps can only be wrapped."
+)
 
 
 class HandlerApp:
@@ -70,35 +75,70 @@ async def answer_call(
 
     Raises:
         OpenAIError: The handler raised it, or failed: then it is a 500 that says so, and the log has the rest.
+        RuntimeError: The server does not run on asyncio.
     """
+    if not is_on_asyncio():
+        raise RuntimeError(_NEEDS_ASYNCIO)
     with reporting(call):
         response = await arespond(source, call, pool=pool)
-        headers = as_bytes(response.headers)
-    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-    if response.events is None:
-        await send({"type": "http.response.body", "body": response.content})
-    else:
-        events = aiterate(response.events, pool)
-        if keep_alive is not None:
-            events = _kept_alive(events, keep_alive)
-        await _while_connected(_stream(events, send, call), receive)
+    await send_response(response, call, receive, send, pool=pool, keep_alive=keep_alive)
 
 
-async def _stream(events: AsyncIterator[bytes], send: Send, call: OpenAICall) -> None:
+async def send_response(
+    response: Response,
+    call: OpenAICall,
+    receive: Receive,
+    send: Send,
+    *,
+    headers: Sequence[Header] | None = None,
+    pool: ThreadPoolExecutor | None = None,
+    keep_alive: float | None = None,
+) -> None:
+    """Send what a handler answered. A stream ends when the client has gone.
+
+    Args:
+        response: The answer.
+        call: The call that it answers.
+        receive: The app's.
+        send: The app's.
+        headers: The headers as they leave; None are the answer's own.
+        pool: Where sync code runs; None is the pool that all handlers share.
+        keep_alive: See `HandlerApp`.
+
+    Raises:
+        OpenAIError: The handler raised it, or failed: then it is a 500 that says so, and the log has the rest.
+    """
+    events = None if response.events is None else aiterate(response.events, pool)
     try:
-        while True:
-            try:
-                event = await anext(events, None)
-            except OpenAIError:
-                raise
-            except Exception as error:
-                raise reported(error, call) from error
-            if event is None:
-                break
+        with reporting(call):
+            headers = as_bytes(response.headers) if headers is None else headers
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        if events is None:
+            await send({"type": "http.response.body", "body": response.content})
+        else:
+            stream = events if call.delivery.is_final else _reported(events, call)
+            if keep_alive is not None:
+                stream = _kept_alive(stream, keep_alive)
+            await _while_connected(_stream(stream, send), receive)
+    finally:
+        # Where the stream has begun, it is closed already, in the task that it ran in.
+        await aclose(events)
+
+
+async def _stream(events: AsyncIterator[bytes], send: Send) -> None:
+    try:
+        async for event in events:
             await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     finally:
         await aclose(events)
+
+
+async def _reported(events: AsyncIterator[bytes], call: OpenAICall) -> AsyncIterator[bytes]:
+    """Events, whose failure is reported."""
+    with reporting(call):
+        async for event in events:
+            yield event
 
 
 async def _kept_alive(events: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
@@ -143,6 +183,9 @@ async def _disconnected(receive: Receive) -> None:
 async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
+        if not is_on_asyncio():
+            await send({"type": "lifespan.startup.failed", "message": _NEEDS_ASYNCIO})
+            return
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return

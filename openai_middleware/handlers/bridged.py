@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+from openai_middleware.iteration import OwnLoop
 from openai_middleware.replies.chat_call import chat_call
 from openai_middleware.replies.forms import refuse_choices
 from openai_middleware.request.call import OpenAICall
@@ -54,9 +55,9 @@ class _Bridged:
         self._call = call
         self.name = handler.name
 
-    def run(self, call: OpenAICall, *first: Any) -> Any:
+    def run(self, call: OpenAICall, *first: Any, loop: OwnLoop | None = None) -> Any:
         """See `CallHandler.run`."""
-        return self._handler.run(self._call, *first)
+        return self._handler.run(self._call, *first, loop=loop)
 
     async def arun(self, call: OpenAICall, *first: Any, pool: ThreadPoolExecutor | None = None) -> Any:
         """See `CallHandler.arun`."""

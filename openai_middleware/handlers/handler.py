@@ -10,7 +10,7 @@ from typing import Any, Self
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 
 from openai_middleware.errors import InternalServerError, NotFoundError, OpenAIError, UnprocessableEntityError
-from openai_middleware.iteration import shared_pool
+from openai_middleware.iteration import OwnLoop, shared_pool
 from openai_middleware.request.call import OpenAICall
 from openai_middleware.request.path import printable
 
@@ -27,6 +27,7 @@ class Handler:
 
     Args:
         function: The function.
+        takes_body: Whether a first positional parameter gets the body; otherwise it is filled by its name, as all are.
 
     Attributes:
         name: What messages call the function.
@@ -37,15 +38,15 @@ class Handler:
         TypeError: It requires a positional-only parameter beside the first: kwargs cannot fill that.
     """
 
-    def __init__(self, function: HandlerFunction) -> None:
+    def __init__(self, function: HandlerFunction, *, takes_body: bool = True) -> None:
         parameters = list(inspect.signature(function).parameters.values())
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         unfilled = [p.name for p in positional[1:] if p.kind is p.POSITIONAL_ONLY and p.default is p.empty]
         if unfilled:
             raise TypeError(f"{function!r} requires {unfilled[0]!r} by position, and arguments come by keyword.")
-        named = [p for p in parameters[1:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        named += [p for p in parameters[:1] if p.kind is p.KEYWORD_ONLY]
-        first = positional[0] if positional else None
+        first = positional[0] if positional and takes_body else None
+        by_keyword = (p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+        named = [p for p in by_keyword if p is not first]
         self._function = function
         self.name = getattr(function, "__qualname__", None) or type(function).__qualname__
         self._first_is_call = first is not None and first.name == "call"
@@ -99,10 +100,26 @@ class Handler:
             # No future can hold it (PEP 479 has the same for generators): whoever awaited it would wait for ever.
             raise RuntimeError("The handler raised StopIteration.") from error
 
-    def run(self, call: OpenAICall, *first: Any, kwargs: Mapping[str, Any] | None = None) -> Any:
-        """Call the function from sync code, and return its result; a coroutine function runs on a loop of its own."""
+    def run(
+        self,
+        call: OpenAICall,
+        *first: Any,
+        kwargs: Mapping[str, Any] | None = None,
+        loop: OwnLoop | None = None,
+    ) -> Any:
+        """Call the function from sync code, and return its result.
+
+        Args:
+            call: See `__call__`.
+            first: See `__call__`.
+            kwargs: See `__call__`.
+            loop: Where a coroutine runs; what it returns may be read there. None is where `async_to_sync` of asgiref
+                runs it: on the server's loop where there is one, else on a loop that ends with it.
+        """
         result = self(call, *first, kwargs=kwargs)
-        return async_to_sync(_awaited)(result) if inspect.isawaitable(result) else result
+        if not inspect.isawaitable(result):
+            return result
+        return async_to_sync(_awaited)(result) if loop is None else loop.run(result)
 
     async def arun(
         self,
@@ -149,7 +166,7 @@ def reporting(call: OpenAICall) -> Iterator[None]:
 def reported(error: Exception, call: OpenAICall) -> InternalServerError:
     """Say in the log that a handler failed, and return what the client learns of it."""
     name = call.operation or f"{call.method} {printable(call.path)}"
-    logger.error("%s: the handler failed.", name, exc_info=error)
+    logger.error("%s: the handler failed (request %s).", name, call.request_id, exc_info=error)
     return InternalServerError("The server had an error while processing your request.")
 
 

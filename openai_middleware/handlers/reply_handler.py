@@ -6,6 +6,7 @@ from typing import Any
 
 from openai_middleware.handlers.handler import Handler, HandlerFunction
 from openai_middleware.handlers.response import Response
+from openai_middleware.iteration import OwnLoop
 from openai_middleware.replies.chat_reader import is_chat_object
 from openai_middleware.replies.chat_request import ChatRequest
 from openai_middleware.replies.forms import is_reply, refuse_choices
@@ -37,7 +38,7 @@ class ReplyHandler:
         self.name = self._handler.name
         self.takes_choices = self._handler.declares("n")
 
-    def run(self, call: OpenAICall, *first: Any) -> Any:
+    def run(self, call: OpenAICall, *first: Any, loop: OwnLoop | None = None) -> Any:
         """Call the function in sync code. What else might come first gives way to the messages.
 
         Raises:
@@ -45,7 +46,7 @@ class ReplyHandler:
             TypeError: The function returned no reply.
         """
         request = self._request(call)
-        return self._checked(self._handler.run(call, request.messages, kwargs=self._kwargs(request)))
+        return self._checked(self._handler.run(call, request.messages, kwargs=self._kwargs(request), loop=loop))
 
     async def arun(self, call: OpenAICall, *first: Any, pool: ThreadPoolExecutor | None = None) -> Any:
         """The same as `run`, on an event loop."""
@@ -62,8 +63,14 @@ class ReplyHandler:
         return ChatRequest(call.operation, call.kwargs)
 
     def _kwargs(self, request: ChatRequest) -> Mapping[str, Any]:
-        # By keyword only where the function asks for it: it has them by position already.
-        return request.kwargs | ({"messages": request.messages} if self._handler.declares("messages") else {})
+        # What chat completions do not know is there for functions that name it: with `**kwargs` a function hands all
+        # that it gets to another client, which would refuse it. The messages it has by position already.
+        given = {
+            name: value
+            for name, value in request.kwargs.items()
+            if not name.startswith("mlrun_request_") or self._handler.declares(name)
+        }
+        return given | ({"messages": request.messages} if self._handler.declares("messages") else {})
 
     def _checked(self, result: Any) -> Any:
         if is_reply(result) or is_chat_object(result) or isinstance(result, Iterator | AsyncIterable | Response):
@@ -113,13 +120,13 @@ class ModelRetrieveHandler:
         self._models = models
         self.name = models.name
 
-    def run(self, call: OpenAICall, *first: Any) -> Any:
+    def run(self, call: OpenAICall, *first: Any, loop: OwnLoop | None = None) -> Any:
         """The one model that was asked for.
 
         Raises:
             NotFoundError: There is none of this name.
         """
-        return model_of(call.kwargs.get("model"), self._models.run(call, *first))
+        return model_of(call.kwargs.get("model"), self._models.run(call, *first, loop=loop))
 
     async def arun(self, call: OpenAICall, *first: Any, pool: ThreadPoolExecutor | None = None) -> Any:
         """The same as `run`, on an event loop."""

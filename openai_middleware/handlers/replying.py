@@ -3,15 +3,18 @@
 The first item of an iterator is awaited: until then, a failure is a status.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any, Final
+
+from asgiref.sync import async_to_sync
 
 from openai_middleware.errors import OpenAIError
 from openai_middleware.handlers.handler import reported
 from openai_middleware.handlers.reply_handler import Choices
 from openai_middleware.handlers.response import Response
-from openai_middleware.iteration import aclose, aiterate, close, iterate
+from openai_middleware.iteration import OwnLoop, aclose, aiterate, close, iterate
 from openai_middleware.mapping.json_codec import encoded
 from openai_middleware.replies.chat import ChatRendering
 from openai_middleware.replies.chat_reader import is_chat_object
@@ -26,6 +29,8 @@ _END: Final = object()
 def respond(source: HandlerSource, call: OpenAICall, *first: Any) -> Response:
     """Call a handler from sync code, and make a response of what it returns.
 
+    A coroutine, and the stream that it returns, run on one event loop of their own.
+
     Args:
         source: What finds the function.
         call: The call.
@@ -36,19 +41,56 @@ def respond(source: HandlerSource, call: OpenAICall, *first: Any) -> Response:
         TypeError: It returned what is neither a reply nor has a JSON form.
     """
     handler = source.handler_for(call)
+    loop = OwnLoop()
+    try:
+        result = handler.run(call, *first, loop=loop)
+    except BaseException:
+        loop.close()
+        raise
+    return _response(_Answering(handler, call), result, loop)
+
+
+def respond_by_asgiref(source: HandlerSource, call: OpenAICall, *first: Any, is_asgi: bool) -> Response:
+    """The same, for frameworks that live by asgiref: what a coroutine runs in a thread, runs in this one.
+
+    Args:
+        source: See `respond`.
+        call: See `respond`.
+        first: See `respond`.
+        is_asgi: Whether an ASGI server has called this code in a thread: then a stream is read on its event loop.
+    """
+    handler = source.handler_for(call)
     answering = _Answering(handler, call)
     result = handler.run(call, *first)
-    if not answering.may_iterate(result):
+    if is_asgi and answering.may_iterate(result):
+        on_server: Any = async_to_sync(_aresponse)
+        return on_server(answering, result, None)  # type: ignore[no-any-return]
+    if is_asgi:
         return answering.whole(result)
-    items = iterate(result)
+    return _response(answering, result, OwnLoop())
+
+
+def _response(answering: "_Answering", result: Any, loop: OwnLoop) -> Response:
+    if not answering.may_iterate(result):
+        try:
+            response = answering.whole(result)
+        except BaseException:
+            loop.close()
+            raise
+        if response.events is None:
+            loop.close()
+        else:
+            response.events = iterate(response.events, loop)
+        return response
+    items = iterate(result, loop)
     try:
         item = next(items, _END)
         if not answering.is_said(item):
-            return Response(_preceded(item, items))
+            return Response(_Rest(chain((item,), items), items))
         rendering = answering.begin()
+        ready = answering.fed(rendering, item)
         if answering.is_stream:
-            return answering.rendered(_events(answering, rendering, answering.fed(rendering, item), items))
-        answering.fed(rendering, item)
+            return answering.rendered(_Rest(_events(answering, rendering, ready, items), items))
         for item in items:
             answering.fed(rendering, item)
     except BaseException:
@@ -74,15 +116,19 @@ async def arespond(
     result = await handler.arun(call, *first, pool=pool)
     if not answering.may_iterate(result):
         return answering.whole(result)
+    return await _aresponse(answering, result, pool)
+
+
+async def _aresponse(answering: "_Answering", result: Any, pool: ThreadPoolExecutor | None) -> Response:
     items = aiterate(result, pool)
     try:
         item = await anext(items, _END)
         if not answering.is_said(item):
-            return Response(_apreceded(item, items))
+            return Response(_AsyncRest(_apreceded(item, items), items))
         rendering = answering.begin()
+        ready = answering.fed(rendering, item)
         if answering.is_stream:
-            return answering.rendered(_aevents(answering, rendering, answering.fed(rendering, item), items))
-        answering.fed(rendering, item)
+            return answering.rendered(_AsyncRest(_aevents(answering, rendering, ready, items), items))
         async for item in items:
             answering.fed(rendering, item)
     except BaseException:
@@ -127,7 +173,7 @@ class _Answering:
         try:
             return rendering.feed(None if item is _END else item)
         except NotAReplyError as error:
-            raise TypeError(f"{self._handler.name} gave no reply: {error}.") from None
+            raise self._named(error) from None
 
     def whole(self, result: Any) -> Response:
         """The response that a result is which is no iterator."""
@@ -174,53 +220,79 @@ class _Answering:
 
     def failed(self, rendering: Rendering, error: Exception) -> bytes:
         """What ends a stream whose handler failed; the log has the rest."""
+        if isinstance(error, NotAReplyError):
+            error = self._named(error)
         return rendering.fail(error if isinstance(error, OpenAIError) else reported(error, self.call))
+
+    def _named(self, error: NotAReplyError) -> TypeError:
+        return TypeError(f"{self._handler.name} gave no reply: {error}.")
 
 
 def _events(answering: _Answering, rendering: Rendering, ready: bytes, items: Iterator[Any]) -> Iterator[bytes]:
+    feed = rendering.feed
     try:
-        try:
-            yield ready
-            for item in items:
-                if ready := answering.fed(rendering, item):
-                    yield ready
-            ready = rendering.finish()
-        except Exception as error:
-            ready = answering.failed(rendering, error)
         yield ready
-    finally:
-        close(items)
+        for item in items:
+            if ready := feed(item):
+                yield ready
+        ready = rendering.finish()
+    except Exception as error:
+        ready = answering.failed(rendering, error)
+    yield ready
 
 
 async def _aevents(
     answering: _Answering, rendering: Rendering, ready: bytes, items: AsyncIterator[Any]
 ) -> AsyncIterator[bytes]:
+    feed = rendering.feed
     try:
-        try:
-            yield ready
-            async for item in items:
-                if ready := answering.fed(rendering, item):
-                    yield ready
-            ready = rendering.finish()
-        except Exception as error:
-            ready = answering.failed(rendering, error)
         yield ready
-    finally:
-        await aclose(items)
-
-
-def _preceded(item: Any, items: Iterator[Any]) -> Iterator[Any]:
-    try:
-        yield item
-        yield from items
-    finally:
-        close(items)
+        async for item in items:
+            if ready := feed(item):
+                yield ready
+        ready = rendering.finish()
+    except Exception as error:
+        ready = answering.failed(rendering, error)
+    yield ready
 
 
 async def _apreceded(item: Any, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    try:
-        yield item
-        async for following in items:
-            yield following
-    finally:
-        await aclose(items)
+    yield item
+    async for following in items:
+        yield following
+
+
+class _Rest(Iterator[Any]):
+    """What is left of items whose first one was taken. A generator that never started would not close them."""
+
+    def __init__(self, rest: Iterator[Any], items: Iterator[Any]) -> None:
+        self._rest = rest
+        self._items = items
+
+    def __next__(self) -> Any:
+        return next(self._rest)
+
+    def close(self) -> None:
+        """Close all of it."""
+        close(self._rest)
+        close(self._items)
+
+
+class _AsyncRest(AsyncIterator[Any]):
+    """The same, async."""
+
+    def __init__(self, rest: AsyncIterator[Any], items: AsyncIterator[Any]) -> None:
+        self._rest = rest
+        self._items = items
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        # What is iterated is the generator itself: a step through here would cost as much as a piece of text.
+        return self._rest
+
+    def __anext__(self) -> Awaitable[Any]:
+        return anext(self._rest)
+
+    async def aclose(self) -> None:
+        """Close all of it."""
+        await aclose(self._rest)
+        await aclose(self._items)

@@ -53,9 +53,9 @@ class Response:
         self.content: bytes | None = None
         self.events: Iterator[bytes] | AsyncIterator[bytes] | None = None
         if isinstance(body, AsyncIterable):
-            self.events, own_type = _async_events(body), EVENT_STREAM
+            self.events, own_type = _AsyncEvents(body), EVENT_STREAM
         elif isinstance(body, Iterator):
-            self.events, own_type = _events(body), EVENT_STREAM
+            self.events, own_type = _Events(body), EVENT_STREAM
         elif isinstance(body, str):
             self.content, own_type = body.encode(), TEXT
         elif isinstance(body, bytes | bytearray | memoryview):
@@ -148,17 +148,38 @@ _encoder = msgspec.json.Encoder(enc_hook=_plain)
 _typed = msgspec.json.Decoder(_Typed)
 
 
-def _events(items: Iterator[Any]) -> Iterator[bytes]:
-    try:
-        for item in items:
-            yield encode_event(item)
-    finally:
+class _Events(Iterator[bytes]):
+    """Items as events. It is no generator: one that never started would not close what it iterates."""
+
+    def __init__(self, items: Iterator[Any]) -> None:
+        self._items = items
+
+    def __next__(self) -> bytes:
+        return encode_event(next(self._items))
+
+    def close(self) -> None:
+        """Close the items, once."""
+        items, self._items = self._items, iter(())
         close(items)
 
 
-async def _async_events(items: AsyncIterable[Any]) -> AsyncIterator[bytes]:
-    try:
-        async for item in items:
-            yield encode_event(item)
-    finally:
+class _AsyncEvents(AsyncIterator[bytes]):
+    """The same, async."""
+
+    def __init__(self, items: AsyncIterable[Any]) -> None:
+        self._items: AsyncIterable[Any] | None = items
+        self._iterator: AsyncIterator[Any] | None = None
+
+    async def __anext__(self) -> bytes:
+        if self._items is None:
+            raise StopAsyncIteration
+        if self._iterator is None:
+            self._iterator = aiter(self._items)
+        return encode_event(await anext(self._iterator))
+
+    async def aclose(self) -> None:
+        """Close the items, once."""
+        items, self._items = self._items, None
+        if self._iterator is not None and self._iterator is not items:
+            await aclose(self._iterator)
         await aclose(items)

@@ -6,7 +6,7 @@ from openai_middleware.handlers.dispatcher import Dispatcher, as_handler
 from openai_middleware.handlers.handler import HandlerFunction, reporting, unknown_url
 from openai_middleware.handlers.replying import respond
 from openai_middleware.interfaces import Environ, StartResponse, start_error, status_line
-from openai_middleware.iteration import iterate
+from openai_middleware.iteration import close, iterate
 from openai_middleware.request.call import CALL_KEY, OpenAICall
 from openai_middleware.route import HandlerSource
 
@@ -40,12 +40,30 @@ def answer_call(source: HandlerSource, call: OpenAICall, start_response: StartRe
     """
     with reporting(call):
         response = respond(source, call)
-        start_response(status_line(response.status_code), list(response.headers))
+        try:
+            start_response(status_line(response.status_code), list(response.headers))
+        except BaseException:
+            close(response.events)
+            raise
     if response.events is None:
         return [response.content or b""]
-    return _reported(iterate(response.events), call)
+    return _Reported(iterate(response.events), call)
 
 
-def _reported(events: Iterator[bytes], call: OpenAICall) -> Iterator[bytes]:
-    with reporting(call):
-        yield from events
+class _Reported(Iterator[bytes]):
+    """Events, whose failure is reported."""
+
+    def __init__(self, events: Iterator[bytes], call: OpenAICall) -> None:
+        self._events = events
+        self._call = call
+
+    def __next__(self) -> bytes:
+        with reporting(self._call):
+            event = next(self._events, None)
+        if event is None:
+            raise StopIteration
+        return event
+
+    def close(self) -> None:
+        """Close the events."""
+        close(self._events)

@@ -55,9 +55,9 @@ def _compiled(source_path: str) -> tuple[Callable[[Any], list[Any]], bool]:
 
     try:
         path = jsonpath.compile(source_path)
-    except (jsonpath.JSONPathError, ValueError, re.error) as error:
-        # The last two the library lets through, for an index `1e5` and for a bad regular expression; and its own
-        # rendering of an error at the end of a path raises in its turn.
+    except (jsonpath.JSONPathError, ValueError, OverflowError, re.error) as error:
+        # The last three the library lets through, for an index `1e5`, for a number such as 1e501, and for a bad regular
+        # expression; and its own rendering of an error at the end of a path raises in its turn.
         raise _invalid_source(source_path, error.args[0] if error.args else "") from error
     if str(path) == "$" and source_path.strip() != "$":
         raise _invalid_source(source_path, "it names nothing")

@@ -28,7 +28,8 @@ class BodyMapping:
         """Refuse rules that can never work.
 
         Raises:
-            ConfigurationError: The source or the destination is empty, or the source is no JSONPath.
+            ConfigurationError: The source or the destination is empty, the source is no JSONPath, or the destination
+                has no UTF-8 form.
         """
         report_mistakes(self._mistakes())
 
@@ -44,6 +45,10 @@ class BodyMapping:
         if not self.destination_path:
             hint = "Name the keyword argument, or the field of the answer, that gets the value."
             yield ConfigurationMistake("destination_path_empty", "A mapping needs a destination.", "", hint)
+        elif any("\ud800" <= character <= "\udfff" for character in self.destination_path):
+            hint = "Write it without lone surrogates."
+            message = "A destination is text that UTF-8 has a form for."
+            yield ConfigurationMistake("destination_path_invalid", message, self.destination_path, hint)
 
 
 def merged(inherited: Iterable[BodyMapping], specific: Collection[BodyMapping]) -> list[BodyMapping]:

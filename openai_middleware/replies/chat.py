@@ -6,8 +6,9 @@ from typing import Any, Final
 import msgspec
 
 from openai_middleware.answer.answer import told_to_client
+from openai_middleware.identifiers import new_identifier
 from openai_middleware.mapping.json_codec import encoded
-from openai_middleware.replies.rendering import PieceRendering, new_id, now, tools_of
+from openai_middleware.replies.rendering import PieceRendering, now, tools_of
 from openai_middleware.replies.reply import FinishReason, Usage
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -27,14 +28,16 @@ class ChatRendering(PieceRendering):
     def __init__(self, request: Mapping[str, Any], source: Mapping[str, Any] | None = None) -> None:
         source = source or {}
         identity = {
-            "id": source.get("id") or new_id("chatcmpl-"),
+            "id": source.get("id") or new_identifier("chatcmpl-"),
             "object": "chat.completion",
             "created": source.get("created") or now(),
             "model": source.get("model") or request.get("model"),
         }
+        self._is_stream = request.get("stream") is True
         options = request.get("stream_options")
         self._includes_usage = isinstance(options, Mapping) and options.get("include_usage") is True
-        self._is_legacy = bool(request.get("functions")) and not request.get("tools")
+        functions = request.get("functions")
+        self._is_legacy = isinstance(functions, list) and bool(functions) and not request.get("tools")
         custom = [tool.get("custom") for tool in tools_of(request) if tool.get("type") == "custom"]
         self._custom = {tool["name"] for tool in custom if isinstance(tool, Mapping) and "name" in tool}
         self._identity = identity
@@ -60,6 +63,8 @@ class ChatRendering(PieceRendering):
         for choice in self._choices:
             self.choose(choice.index)
             ready += self._chunk({}, self._reason())
+        if not self._is_stream:
+            return b""
         if self._includes_usage and self.usage is not None:
             ready += self._head + b'[],"usage":' + encoded(chat_usage(self.usage)) + b"}\n\n"
         return ready + DONE
@@ -92,12 +97,16 @@ class ChatRendering(PieceRendering):
         return self._chunk({"role": "assistant", "content": "", "refusal": None})
 
     def _chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
+        if not self._is_stream:
+            return b""
         choice = {"index": self._choice.index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         return self._head + encoded([choice]) + self._tail
 
     def _text(self, text: str) -> bytes:
         choice = self._choice
         choice.texts.append(text)
+        if not self._is_stream:
+            return b""
         try:
             piece = self._text_head + msgspec.json.encode(text) + self._text_tail
         except UnicodeEncodeError:
@@ -114,7 +123,7 @@ class ChatRendering(PieceRendering):
 
     def _tool_call(self, name: str, identifier: str | None, arguments: str, *, is_whole: bool) -> bytes:
         calls = self._choice.calls
-        call = _Call(identifier or new_id("call_"), name, is_custom=name in self._custom)
+        call = _Call(identifier or new_identifier("call_"), name, is_custom=name in self._custom)
         calls.append(call)
         if not self._is_legacy:
             ready = self._chunk({"tool_calls": [{"index": len(calls) - 1, **call.as_object("")}]})

@@ -1,15 +1,15 @@
 """A Responses request, or one for a text completion, in the form of chat completions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from openai_middleware.errors import BadRequestError
+from openai_middleware.replies.chat_tools import chat_tool_choice, chat_tools
 from openai_middleware.replies.completions import prompt_of
-from openai_middleware.replies.rendering import tools_of
 
 _ROLES: Final = ("system", "developer", "user", "assistant")
 _SAME_NAME: Final = (
-    *("model", "temperature", "top_p", "parallel_tool_calls", "metadata", "service_tier", "prompt_cache_key"),
+    *("model", "temperature", "top_p", "metadata", "service_tier", "prompt_cache_key"),
     *("safety_identifier", "user", "stream"),
 )
 _WAY_OUT: Final = "Nothing is stored on this server: send the items themselves in `input`, and `store: false`."
@@ -228,12 +228,17 @@ def _chat_fields(request: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name in _SAME_NAME:
         if request.get(name) is not None:
             yield name, request[name]
+    if request.get("stream") is True:
+        # Responses always tell the usage, and chunks only where they were asked for it.
+        yield "stream_options", {"include_usage": True}
     tools = chat_tools(request)
-    choice = _tool_choice(request, tools)
+    choice = chat_tool_choice(request, tools)
     if tools:
         yield "tools", tools
         if choice is not None:
             yield "tool_choice", choice
+        if request.get("parallel_tool_calls") is not None:
+            yield "parallel_tool_calls", request["parallel_tool_calls"]
     if request.get("max_output_tokens") is not None:
         yield "max_completion_tokens", request["max_output_tokens"]
     reasoning = request.get("reasoning")
@@ -259,61 +264,3 @@ def _text_fields(text: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "response_format", dict(form)
     if text.get("verbosity") is not None:
         yield "verbosity", text["verbosity"]
-
-
-def chat_tools(request: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The tools of a Responses request that chat knows. Those that OpenAI runs itself are left out silently."""
-    found: dict[tuple[str, Any], dict[str, Any]] = {}
-    for tool in _flat(tools_of(request)):
-        kind = tool.get("type")
-        fields = {name: value for name, value in tool.items() if name != "type" and value is not None}
-        if kind == "function":
-            known = _only(fields, "name", "description", "parameters", "strict")
-            found.setdefault((kind, fields.get("name")), {"type": kind, "function": known})
-        elif kind == "custom":
-            known = _only(fields, "name", "description", "format")
-            if isinstance(known.get("format"), Mapping):
-                known["format"] = _custom_format(known["format"])
-            found.setdefault((kind, fields.get("name")), {"type": kind, "custom": known})
-    return list(found.values())
-
-
-def _only(fields: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: fields[name] for name in names if name in fields}
-
-
-def _flat(tools: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    for tool in tools:
-        if tool.get("type") == "namespace":
-            yield from tools_of(tool)
-        else:
-            yield tool
-
-
-def _custom_format(form: Mapping[str, Any]) -> dict[str, Any]:
-    if form.get("type") != "grammar":
-        return dict(form)
-    grammar = {name: form[name] for name in ("syntax", "definition") if form.get(name) is not None}
-    return {"type": "grammar", "grammar": grammar}
-
-
-def _tool_choice(request: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> Any:
-    choice = request.get("tool_choice")
-    if isinstance(choice, Mapping):
-        kind = choice.get("type")
-        if kind in ("function", "custom"):
-            return {"type": kind, kind: {"name": choice.get("name")}}
-        if kind == "allowed_tools":
-            allowed = {"mode": choice.get("mode"), "tools": [_named_tool(tool) for tool in tools_of(choice)]}
-            return {"type": kind, kind: allowed}
-        message = f"This server has no tools of its own: it cannot take a `tool_choice` of type '{kind}'."
-        raise BadRequestError(message, param="tool_choice", code="unsupported_value")
-    if choice == "required" and not tools:
-        message = "`tool_choice` is 'required', and `tools` has no tool that this server can call."
-        raise BadRequestError(message, param="tool_choice", code="invalid_value")
-    return choice
-
-
-def _named_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
-    kind = tool.get("type")
-    return {"type": kind, kind: {"name": tool.get("name")}} if kind in ("function", "custom") else dict(tool)

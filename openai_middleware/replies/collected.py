@@ -21,6 +21,7 @@ class CollectedEvents:
         stream: The mapping of the events.
         mapping: The mapping of the whole object.
         headers: The app's headers.
+        request_id: The id of the request, for the log.
     """
 
     is_stream = False
@@ -29,11 +30,17 @@ class CollectedEvents:
     has_started = False
 
     def __init__(
-        self, operation: str, stream: EventStream, mapping: ResponseMapping | None, headers: Sequence[Header]
+        self,
+        operation: str,
+        stream: EventStream,
+        mapping: ResponseMapping | None,
+        headers: Sequence[Header],
+        request_id: str,
     ) -> None:
         self._operation = operation
         self._stream = stream
         self._mapping = mapping
+        self._request_id = request_id
         self._reader = EventReader()
         self._collector = collector_of(operation)
         self._failure: OpenAIError | None = None
@@ -57,7 +64,9 @@ class CollectedEvents:
             raise self._failure or InternalServerError(
                 f"{self._operation}: the app's stream ended before its answer did."
             )
-        answer = JSONAnswer(self._operation, self._mapping or ResponseMapping([]), as_json(self.headers, whole))
+        answer = JSONAnswer(
+            self._operation, self._mapping or ResponseMapping([]), as_json(self.headers, whole), self._request_id
+        )
         answer.feed(whole)
         mapped = answer.finish()
         self.headers = answer.headers

@@ -7,9 +7,10 @@ import msgspec
 
 from openai_middleware.answer.answer import told_to_client
 from openai_middleware.errors import BadRequestError
+from openai_middleware.identifiers import new_identifier
 from openai_middleware.mapping.json_codec import encoded
 from openai_middleware.replies.chat import DONE, chat_usage
-from openai_middleware.replies.rendering import PieceRendering, new_id, now
+from openai_middleware.replies.rendering import PieceRendering, now
 
 _FINISH_REASONS: Final = ("stop", "length", "content_filter")
 
@@ -25,11 +26,12 @@ class CompletionRendering(PieceRendering):
     def __init__(self, request: Mapping[str, Any], source: Mapping[str, Any] | None = None) -> None:
         source = source or {}
         self._identity = {
-            "id": source.get("id") or new_id("cmpl-"),
+            "id": source.get("id") or new_identifier("cmpl-"),
             "object": "text_completion",
             "created": source.get("created") or now(),
             "model": source.get("model") or request.get("model"),
         }
+        self._is_stream = request.get("stream") is True
         options = request.get("stream_options")
         self._includes_usage = isinstance(options, Mapping) and options.get("include_usage") is True
         self._head = b"data: " + encoded(self._identity)[:-1] + b',"choices":'
@@ -41,7 +43,10 @@ class CompletionRendering(PieceRendering):
 
     def finish(self) -> bytes:
         """See `Rendering.finish`."""
-        ready = self._opening() + super().finish() + self._head + encoded([self._choice("")]) + self._tail
+        ready = self._opening() + super().finish()
+        if not self._is_stream:
+            return b""
+        ready += self._head + encoded([self._choice("")]) + self._tail
         if self._includes_usage and self.usage is not None:
             ready += self._head + b'[],"usage":' + encoded(chat_usage(self.usage)) + b"}\n\n"
         return ready + DONE
@@ -66,6 +71,8 @@ class CompletionRendering(PieceRendering):
     def _text(self, text: str) -> bytes:
         opening = self._opening() if self._echo else b""
         self._texts.append(text)
+        if not self._is_stream:
+            return b""
         try:
             return opening + self._text_head + msgspec.json.encode(text) + self._text_tail
         except UnicodeEncodeError:

@@ -1,6 +1,5 @@
 """What all renderings of replies have in common: a reply goes in piece by piece, an operation's own bytes come out."""
 
-import secrets
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
@@ -23,8 +22,7 @@ class NotAReplyError(TypeError):
 class Rendering(Protocol):
     """One reply on its way to become the answer of one operation; pure, and used once.
 
-    The bytes are those of a stream. Whoever wants the whole answer feeds everything, leaves the bytes, and takes
-    `whole()` at the end.
+    The bytes are those of a stream, and empty where none was asked for. Then `whole()` gives the answer at the end.
     """
 
     def feed(self, piece: Any) -> bytes:
@@ -61,6 +59,7 @@ class PieceRendering:
 
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
+    _is_stream = False
     _reader: ChatReader | None = None
 
     def feed(self, piece: Any) -> bytes:
@@ -137,11 +136,6 @@ class PieceRendering:
 
     def _arguments(self, text: str) -> bytes:
         raise NotImplementedError
-
-
-def new_id(prefix: str) -> str:
-    """A fresh id, such as `msg_` and 32 hexadecimal digits."""
-    return prefix + secrets.token_hex(16)
 
 
 def now() -> int:

@@ -29,6 +29,7 @@ class JSONReply(JSONAnswer):
         request: The fields of the request.
         mapping: What becomes of OpenAI's object.
         headers: The app's headers.
+        request_id: The id of the request, for the log.
         is_stream: Whether the client asked for events.
     """
 
@@ -38,10 +39,11 @@ class JSONReply(JSONAnswer):
         request: Mapping[str, Any],
         mapping: ResponseMapping,
         headers: Sequence[Header],
+        request_id: str,
         *,
         is_stream: bool,
     ) -> None:
-        super().__init__(form.operation, mapping, headers)
+        super().__init__(form.operation, mapping, headers, request_id)
         self._form = form
         self._request = request
         self._asks_for_stream = is_stream
@@ -62,6 +64,8 @@ class JSONReply(JSONAnswer):
         try:
             answer = value_of(mapped)
         except UNDECODABLE:
+            return mapped
+        if not isinstance(answer, Mapping):
             return mapped
         return self._changed(events_of(form.operation, answer), is_stream=True)
 
@@ -138,14 +142,24 @@ class ReplyForm:
         return ReplyAnswer(reader, self.render(request), headers, is_stream=is_stream)
 
     def json(
-        self, request: Mapping[str, Any], mapping: ResponseMapping, headers: Sequence[Header], *, is_stream: bool
+        self,
+        request: Mapping[str, Any],
+        mapping: ResponseMapping,
+        headers: Sequence[Header],
+        request_id: str,
+        *,
+        is_stream: bool,
     ) -> Answer:
         """An answer of JSON."""
-        return JSONReply(self, request, mapping, headers, is_stream=is_stream)
+        return JSONReply(self, request, mapping, headers, request_id, is_stream=is_stream)
 
-    def collected(self, stream: EventStream, mapping: ResponseMapping | None, headers: Sequence[Header]) -> Answer:
+    def collected(
+        self, stream: EventStream, mapping: ResponseMapping | None, headers: Sequence[Header], request_id: str
+    ) -> Answer:
         """An answer of events to a request that asked for none."""
-        return stream if self.render is None else CollectedEvents(self.operation, stream, mapping, headers)
+        if self.render is None:
+            return stream
+        return CollectedEvents(self.operation, stream, mapping, headers, request_id)
 
 
 REPLY_FORMS: Final[Mapping[str, ReplyForm]] = {

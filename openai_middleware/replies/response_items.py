@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from openai_middleware.replies.rendering import new_id
+from openai_middleware.identifiers import new_identifier
 
 Events = Iterator[tuple[str, dict[str, Any]]]
 
@@ -30,7 +30,7 @@ class MessageItem:
     """A message that is open."""
 
     def __init__(self) -> None:
-        self.id = new_id("msg_")
+        self.id = new_identifier("msg_")
         self.parts: list[Part] = []
 
     def as_object(self, status: str) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class ReasoningItem:
     """A reasoning item that is open."""
 
     def __init__(self) -> None:
-        self.id = new_id("rs_")
+        self.id = new_identifier("rs_")
         self.texts: list[str] = []
 
     def as_object(self, status: str) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class CallItem:
     """A tool call that is open."""
 
     def __init__(self, name: str, call_id: str, *, is_custom: bool, namespace: str | None) -> None:
-        self.id = new_id("ctc_" if is_custom else "fc_")
+        self.id = new_identifier("ctc_" if is_custom else "fc_")
         self.name = name
         self.is_custom = is_custom
         self.argument_events = "custom_tool_call_input" if is_custom else "function_call_arguments"

@@ -6,8 +6,9 @@ from typing import Any, Final
 import msgspec
 
 from openai_middleware.answer.failure import failed_response, named_event
+from openai_middleware.identifiers import new_identifier
 from openai_middleware.mapping.json_codec import encoded
-from openai_middleware.replies.rendering import PieceRendering, new_id, now, tools_of
+from openai_middleware.replies.rendering import PieceRendering, now, tools_of
 from openai_middleware.replies.reply import Usage
 from openai_middleware.replies.response_items import CallItem, MessageItem, Part, ReasoningItem, summary_part
 
@@ -43,7 +44,7 @@ class ResponseRendering(PieceRendering):
 
     def __init__(self, request: Mapping[str, Any], *, is_stored: bool = False) -> None:
         self._response: dict[str, Any] = {
-            "id": new_id("resp_"),
+            "id": new_identifier("resp_"),
             "object": "response",
             "created_at": now(),
             "status": "in_progress",
@@ -58,6 +59,7 @@ class ResponseRendering(PieceRendering):
             "usage": None,
             "completed_at": None,
         }
+        self._is_stream = request.get("stream") is True
         self._kinds = dict(_kinds_of_tools(request))
         self._number = 0
         self._output: list[dict[str, Any]] = []
@@ -71,6 +73,8 @@ class ResponseRendering(PieceRendering):
         if piece.__class__ is str and piece and self._text_event is not None:
             tail, texts = self._text_event
             texts.append(piece)
+            if not self._is_stream:
+                return b""
             number = self._number
             self._number = number + 1
             try:
@@ -124,6 +128,8 @@ class ResponseRendering(PieceRendering):
         )
 
     def _event(self, kind: str, **fields: Any) -> bytes:
+        if not self._is_stream:
+            return b""
         number = self._number
         self._number = number + 1
         return named_event({"type": kind, "sequence_number": number, **fields})
@@ -196,7 +202,7 @@ class ResponseRendering(PieceRendering):
 
     def _tool_call(self, name: str, identifier: str | None, arguments: str, *, is_whole: bool) -> bytes:
         kind, namespace = self._kinds.get(name, ("function", None))
-        call = CallItem(name, identifier or new_id("call_"), is_custom=kind == "custom", namespace=namespace)
+        call = CallItem(name, identifier or new_identifier("call_"), is_custom=kind == "custom", namespace=namespace)
         ready = self._opened(call)
         if arguments and not (call.is_custom and arguments == "{}"):
             ready += self._arguments(arguments)
@@ -218,11 +224,19 @@ def _echo(request: Mapping[str, Any]) -> dict[str, Any]:
     echo = {name: default if request.get(name) is None else request[name] for name, default in _DEFAULTS.items()}
     text = request.get("text")
     reasoning = request.get("reasoning")
+    if isinstance(echo["tools"], list):
+        echo["tools"] = [_echoed_tool(tool) for tool in echo["tools"]]
     echo["text"] = {"format": {"type": "text"}} | _given(text)
     echo["reasoning"] = {"effort": None, "summary": None} | _given(reasoning)
     if request.get("user") is not None:
         echo["user"] = request["user"]
     return echo
+
+
+def _echoed_tool(tool: Any) -> Any:
+    """A tool as it came. Of a function, Open Responses wants these fields even where they were left out."""
+    is_function = isinstance(tool, Mapping) and tool.get("type") == "function"
+    return {"description": None, "parameters": None, "strict": None, **tool} if is_function else tool
 
 
 def _given(fields: object) -> dict[str, Any]:

@@ -106,8 +106,9 @@ class _ChunkCollector:
         calls = message.get("tool_calls")
         if isinstance(calls, list):
             message["tool_calls"] = [{name: call[name] for name in call if name != "index"} for call in calls]
-        elif message["content"] is None and message["refusal"] is None:
-            message["content"] = ""
+        # Streams open with an empty text, also where none follows.
+        is_silent = bool(calls or message["refusal"] or message.get("function_call"))
+        message["content"] = message["content"] or (None if is_silent else "")
         return {**choice, "message": message}
 
 

@@ -45,6 +45,8 @@ class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
         body_params: The mapped body fields alone.
         request_headers: The request headers that the app sees, as they came; `headers` has them by name.
         delivery: Of this package alone.
+        request_id: What the answer has as `x-request-id`, unless the app gives it one of its own: the request's, else a
+            new one.
     """
 
     operation: str | None
@@ -56,6 +58,7 @@ class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
     query_params: dict[str, Any]
     body_params: dict[str, Any]
     request_headers: Sequence[Header] = ()
+    request_id: str = ""
     delivery: Delivery = msgspec.field(default_factory=Delivery)
 
     @property

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from openai_middleware.errors import BadRequestError
@@ -12,6 +12,8 @@ from openai_middleware.errors import BadRequestError
 _BRACKETED = re.compile(r"([^\[\]]+)((?:\[[^\[\]]+\]){0,5})(\[\])?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,1000}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+
+MAX_QUERY_PARAMETERS: Final = 1000
 
 _Path = tuple[str, ...]
 
@@ -28,8 +30,8 @@ def parse_query(query: bytes, types: Mapping[str, str], ignored: Collection[str]
         ignored: Names that are left out, brackets or not.
 
     Raises:
-        BadRequestError: A parameter to convert is malformed, empty or repeated, or a name holds a value in one place
-            and an object in another.
+        BadRequestError: There are more than `MAX_QUERY_PARAMETERS`, a parameter to convert is malformed, empty or
+            repeated, or a name holds a value in one place and an object in another.
     """
     params: dict[str, Any] = {}
     for path, value in _values_by_path(query).items():
@@ -43,6 +45,9 @@ def parse_query(query: bytes, types: Mapping[str, str], ignored: Collection[str]
 
 
 def _values_by_path(query: bytes) -> dict[_Path, str | list[str]]:
+    if query.count(b"&") >= MAX_QUERY_PARAMETERS:
+        message = f"The query string has more than {MAX_QUERY_PARAMETERS} parameters."
+        raise BadRequestError(message, code="too_many_parameters")
     values: dict[_Path, list[str]] = {}
     lists: set[_Path] = set()
     for key, value in parse_qsl(query.decode(errors="replace"), keep_blank_values=True, errors="replace"):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
@@ -40,7 +41,7 @@ TOKENS = {"object": "response.input_tokens", "input_tokens": 7}
 WIDE_TOKENS = {**TOKENS, "junk": "x" * 1_000}
 TOKENS_URL = "/v1/responses/input_tokens"
 CHAT_URL = "/v1/chat/completions"
-CHAT = b'{"model": "m-1", "messages": []}'
+CHAT = b'{"model": "m-1", "messages": [], "stream": true}'
 GZIP = "django.middleware.gzip.GZipMiddleware"
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 
@@ -408,7 +409,7 @@ def test_function_gets_the_request_and_its_kwargs(is_async_function: bool, mode:
             options={"prefix": "/v1", "include_url_info": False},
         )
     )
-    assert given == [("POST", "m-1", 1.0, {"messages": []})]
+    assert given == [("POST", "m-1", 1.0, {"messages": [], "stream": True})]
 
 
 def test_function_gets_only_what_it_declares(mode: Mode) -> None:
@@ -697,6 +698,59 @@ def test_generator_is_closed_when_the_server_stops(is_async_generator: bool) -> 
     assert [ids(chunk) for chunk, _ in zip(chunks, range(2), strict=False)] == [["0"], ["1"]]
     chunks.close()
     assert log == ["closed"]
+
+
+class Upstream:
+    """A stream as the OpenAI SDK gives it: no generator, but to be closed."""
+
+    closes = 0
+
+    def __iter__(self) -> "Upstream":
+        return self
+
+    def __next__(self) -> str:
+        return "event"
+
+    def close(self) -> None:
+        self.closes += 1
+
+
+class AsyncUpstream(Upstream):
+    """The same, async."""
+
+    __iter__ = None  # type: ignore[assignment]
+
+    def __aiter__(self) -> "AsyncUpstream":
+        return self
+
+    async def __anext__(self) -> str:
+        return "event"
+
+    async def close(self) -> None:  # type: ignore[override]
+        self.closes += 1
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "text/event-stream"])
+@pytest.mark.parametrize("kind", [Upstream, AsyncUpstream])
+def test_stream_that_is_closed_before_it_was_read_is_closed_to_the_handler(kind: Any, content_type: str) -> None:  # W2
+    upstream = kind()
+    view = openai_view(lambda request: Response(upstream, content_type=content_type))
+    with DjangoSite("sync", view, options={"prefix": "/v1"}).active():
+        Client().post(CHAT_URL, CHAT, content_type="application/json").close()
+    assert upstream.closes == 1
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "text/event-stream"])
+@pytest.mark.parametrize("kind", [Upstream, AsyncUpstream])
+async def test_async_stream_that_is_closed_before_it_was_read_is_closed_to_the_handler(
+    kind: Any, content_type: str
+) -> None:  # S8
+    upstream = kind()
+    view = openai_view(lambda request: Response(upstream, content_type=content_type))
+    with DjangoSite("async", view, options={"prefix": "/v1"}).active():
+        response = await AsyncClient().post(CHAT_URL, CHAT, content_type="application/json")
+        await sync_to_async(response.close)()
+    assert upstream.closes == 1
 
 
 def endless(log: Log, is_async: bool) -> Callable[..., Any]:

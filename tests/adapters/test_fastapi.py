@@ -140,7 +140,7 @@ async def test_route_can_still_read_the_body() -> None:
 
 async def test_dependencies_add_nothing_to_the_api_description() -> None:
     app = FastAPI()
-    set_openai_frontend(app, prefix="/v1")
+    app.add_middleware(OpenAIMiddleware, prefix="/v1")
 
     @app.post("/v1/responses")
     async def create(call: Call, kwargs: Kwargs) -> None: ...

@@ -16,6 +16,7 @@ from openai.types.chat import ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 
 from openai_middleware import APIHandlerConfig, EndpointConfig
+from openai_middleware.answer import event_stream
 from openai_middleware.answer.event_stream import EventStream
 from openai_middleware.errors import BadRequestError, NotFoundError, OpenAIError, RateLimitError
 from openai_middleware.frontend import Frontend
@@ -26,6 +27,8 @@ from tests.support.server_sent_events import Event, parse
 CHAT = ("POST", "/v1/chat/completions")
 RESPONSES = ("POST", "/v1/responses")
 DONE = b"data: [DONE]\n\n"
+# Whatever the operation, what it requires and the wish for a stream.
+QUESTION = b'{"model": "m", "messages": [], "input": "i", "prompt": "p", "stream": true}'
 
 
 def event_models(union: Any) -> dict[str, Any]:
@@ -51,6 +54,7 @@ def opened(frontend: Frontend, method: str, path: str) -> EventStream:
     """The event stream of an answer to a request, as a driver gets it."""
     exchange = frontend.open(method, path, b"", [])
     assert exchange is not None
+    exchange.receive(QUESTION)
     stream = exchange.answer(200, [(b"content-type", b"text/event-stream")])
     assert isinstance(stream, EventStream)
     return stream
@@ -976,3 +980,57 @@ def test_own_rules_for_a_numbered_operation_go_on_from_the_numbers_of_the_app() 
     sent = through(stream, event({"token": "a", "sequence_number": 7}) + event({"token": "b"}))
 
     assert [one["sequence_number"] for one in documents(sent)] == [7, 8]
+
+
+# --- events that are too large
+
+
+LARGE_PARTS = st.lists(
+    st.sampled_from([b"data: ", b'{"a":1}', b"x" * 30, b"\n", b"\r", b"\r\n", b"\xef\xbb\xbf"]), max_size=12
+)
+
+
+@given(LARGE_PARTS, st.lists(st.integers(0, 60), max_size=4))
+def test_events_that_are_too_large_leave_the_same_however_they_are_split(
+    parts: list[bytes], cuts: list[int]
+) -> None:  # S9
+    text = b"".join(parts)
+    places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(event_stream, "MAX_EVENT_SIZE", 40)
+        whole = through(custom(("$.a", "a")), text)
+        in_parts = through(custom(("$.a", "a")), [text[start:end] for start, end in pairwise(places)])
+
+    assert in_parts == whole
+
+
+def test_event_that_is_too_large_leaves_unmapped_and_later_ones_are_mapped(
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # S9
+    large = b'data: {"junk":"' + b"x" * event_stream.MAX_EVENT_SIZE + b'"}\n\n'
+    chunk = b'data: {"id":"c","junk":1}\n\n'
+
+    assert through(chat(), [large, chunk]) == large + b'data: {"id":"c"}\n\n' + DONE
+
+    # The frontend is shared: its first word may be about something else.
+    assert caplog.messages[-1] == "chat.completions.create: an event has more than 16777216 bytes and leaves as it is."
+
+
+def test_event_without_an_end_takes_no_more_memory_than_the_largest_that_is_mapped() -> None:  # S9
+    stream = custom()
+    piece = b"x" * 2**20
+
+    left = sum(len(stream.feed(piece)) for _ in range(40))
+
+    assert 40 * len(piece) - left < 10
+    assert stream.finish().endswith(b"x\n\n")
+
+
+def test_failure_within_an_event_that_is_too_large_is_an_event_of_its_own() -> None:  # S4 S9
+    stream = chat()
+    stream.feed(b'data: {"junk":"' + b"x" * event_stream.MAX_EVENT_SIZE)
+
+    ended = stream.fail(NotFoundError("Gone."))
+
+    assert ended.startswith(b"\n\ndata: ")
+    assert json.loads(parse(ended)[0].data)["error"]["message"] == "Gone."

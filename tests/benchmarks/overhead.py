@@ -21,6 +21,7 @@ ROUNDS = 15
 REQUESTS = 300
 MESSAGES = [{"role": "user", "content": "How long is a piece of string? " * 20}]
 BODY = json.dumps({"model": "m", "messages": MESSAGES, "temperature": 0.5}).encode()
+STREAM_BODY = json.dumps({"model": "m", "messages": MESSAGES, "stream": True}).encode()
 COMPLETION = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
@@ -95,8 +96,8 @@ async def main() -> None:
         "a request of the app's own": ("GET", "/health", b"", b""),
         "chat completion, clean answer": ("POST", "/v1/chat/completions", BODY, b"clean"),
         "chat completion, junk in the answer": ("POST", "/v1/chat/completions", BODY, b"junk"),
-        "chat stream, 100 clean events": ("POST", "/v1/chat/completions", BODY, b"stream"),
-        "chat stream, junk in 100 events": ("POST", "/v1/chat/completions", BODY, b"junk-stream"),
+        "chat stream, 100 clean events": ("POST", "/v1/chat/completions", STREAM_BODY, b"stream"),
+        "chat stream, junk in 100 events": ("POST", "/v1/chat/completions", STREAM_BODY, b"junk-stream"),
     }
     print(f"{'':38}{'bare':>10}{'wrapped':>10}{'throughput of the bare app':>28}")
     for name, arguments in cases.items():

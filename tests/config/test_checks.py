@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import openai_middleware
-from openai_middleware import APIHandlerConfig, BodyMappings, EndpointConfig, OpenAIMiddleware, Rewrite
+from openai_middleware import APIHandlerConfig, BodyMappings, Dispatcher, EndpointConfig, OpenAIMiddleware, Rewrite
 from openai_middleware.errors import ConfigurationError, ConfigurationMistake
 from openai_middleware.mapping.rule import BodyMapping
 from openai_middleware.mistakes import HINTS
@@ -23,6 +23,14 @@ DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 def middleware(**arguments: Any) -> OpenAIMiddleware:
     return OpenAIMiddleware(App(), **arguments)
+
+
+def nested(levels: int) -> list[Any]:
+    """Lists in lists; the innermost is empty."""
+    struct: list[Any] = []
+    for _ in range(levels - 1):
+        struct = [struct]
+    return struct
 
 
 def of_dict(**endpoint: Any) -> OpenAIMiddleware:
@@ -129,6 +137,7 @@ ONE_BY_ONE: list[tuple[str, Any, str, Callable[[], Any]]] = [
     ("rewrite_unknown", "goal", "rewrite", lambda: EndpointConfig(rewrite={"target": "/ask", "goal": "/x"})),  # type: ignore[arg-type]
     ("rewrite_function", max, "body", lambda: EndpointConfig(rewrite=Rewrite("/ask", body=max)).to_dict()),
     ("handler_path", "/x/{id}", "handler_path", lambda: middleware(prefix="/v1", handler_path="/x/{id}")),
+    ("reply_operation", "embeddings.create", "reply", lambda: Dispatcher().reply("embeddings.create")),
     ("endpoints_type", "responses", "endpoints", lambda: middleware(endpoints="responses")),
     ("endpoints_unknown", "nothing", "endpoints", lambda: middleware(endpoints=["responses", "nothing"])),
     ("prefix_type", 5, "prefix", lambda: middleware(prefix=5)),
@@ -151,6 +160,8 @@ ONE_BY_ONE: list[tuple[str, Any, str, Callable[[], Any]]] = [
     ("source_path_empty", "", RULE, lambda: of_rule("", "x")),
     ("source_path_invalid", "$[", RULE, lambda: of_rule("$[", "x")),
     ("destination_path_empty", "", RULE, lambda: of_rule("$.x", "")),
+    ("destination_path_invalid", "\ud800", RULE, lambda: of_rule("$.x", "\ud800")),
+    ("nested_too_deeply", [], "", lambda: APIHandlerConfig.from_dict({"x": nested(32)})),
     ("operation_unknown", "chat.create", "endpoints.POST:/x.operation", lambda: of_dict(operation="chat.create")),
     (
         "endpoint_key_mismatch",
@@ -169,6 +180,52 @@ ONE_BY_ONE: list[tuple[str, Any, str, Callable[[], Any]]] = [
     ("list_type", 5, RULE.removesuffix(".0"), lambda: of_dict(input_body_mappings={"mappings": 5})),
     ("dict_type", 5, "endpoints.POST:/x.input_body_mappings", lambda: of_dict(input_body_mappings=5)),
 ]
+
+
+# --- structures that nobody writes by hand
+
+
+def holding_itself() -> dict[str, Any]:
+    struct: dict[str, Any] = {}
+    struct["endpoints"] = struct
+    return struct
+
+
+def deep() -> dict[str, Any]:
+    return {"endpoints": {"POST:/x": {"path": "/x", "description": nested(5000)}}}
+
+
+def of_aliases() -> dict[str, Any]:
+    """As YAML's aliases make it: 60 lists that are 2 to the power of 60 places."""
+    aliased: list[Any] = ["x"]
+    for _ in range(20):
+        aliased = [aliased] * 8
+    return {"endpoints": {"POST:/x": {"path": "/x", "description": aliased}}}
+
+
+@pytest.mark.parametrize("make", [holding_itself, deep, of_aliases])
+@pytest.mark.parametrize("build", [APIHandlerConfig.from_dict, lambda struct: middleware(config=struct)])
+def test_structure_that_nobody_writes_by_hand_is_a_mistake_like_any_other(make: Any, build: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        build(make())
+
+    assert len(str(caught.value)) < 500
+
+
+def test_what_stands_in_several_places_is_taken_in_each() -> None:
+    rules = {"mappings": [{"source_path": "$.a", "destination_path": "a"}]}
+
+    config = APIHandlerConfig.from_dict(
+        {"endpoints": {f"POST:/{name}": {"path": f"/{name}", "input_body_mappings": rules} for name in "xy"}}
+    )
+
+    assert all(endpoint.input_body_mappings.rules for endpoint in config.endpoints.values())  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("path", ["$[?1e501", "$[?1e501]", "$[?@.a==1e501]", "$[?@==" + "9" * 5000 + "]"])
+def test_number_that_no_float_holds_makes_a_source_no_jsonpath(path: str) -> None:  # B5
+    with pytest.raises(ConfigurationError, match=r"\[source_path_invalid\]"):
+        BodyMappings().add_mapping(path, "a")
 
 
 @pytest.mark.parametrize(("code", "value", "where", "build"), ONE_BY_ONE, ids=[case[0] for case in ONE_BY_ONE])

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import copy
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,9 @@ from starlette.routing import Route
 from openai_middleware import OpenAIMiddleware
 from openai_middleware.errors import NotFoundError
 from tests.support.drivers import (
+    JSON_HEADERS,
     App,
+    Header,
     Message,
     Script,
     Sent,
@@ -376,7 +379,9 @@ async def test_answer_that_is_not_mapped_leaves_part_by_part(status: int) -> Non
     wire = Wire(request_messages(b""))
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        for number, message in enumerate([start(status, PLAIN), *(part(b"x", more_body=n < 3) for n in range(4))], 1):
+        for number, message in enumerate(
+            [start(status, [*PLAIN, (b"x-request-id", b"1")]), *(part(b"x", more_body=n < 3) for n in range(4))], 1
+        ):
             await send(message)
             assert len(wire.sent.messages) == number
             assert wire.sent.messages[-1] is message
@@ -627,7 +632,20 @@ async def test_client_gets_the_apps_answer_or_an_envelope_and_never_both(
     )
 )
 async def test_app_that_breaks_the_protocol_does_not_break_the_middleware(messages: list[Message]) -> None:
-    """What the server makes of it is between the two of them."""
-    sent = await request(endpoint(Script(messages), gives=GIVES), "POST", "/run")
+    """What the server makes of it is between the two of them, but for a start that overtakes another."""
+    sent = Sent()
+    with suppress(RuntimeError):
+        await request(endpoint(Script(messages), gives=GIVES), "POST", "/run", sent=sent)
 
     assert len(sent.messages) <= len(messages)
+
+
+@pytest.mark.parametrize("headers", [JSON_HEADERS, [(b"content-type", b"text/event-stream")]])
+async def test_second_start_is_refused_while_the_first_is_kept_back(headers: list[Header]) -> None:  # O8
+    sent = Sent()
+    app = Script([start(200, headers), part(b'{"id"', more_body=True), start(500, PLAIN), part(b"page")])
+
+    with pytest.raises(RuntimeError, match=r"a second http\.response\.start"):
+        await request(endpoint(app, gives=GIVES), "POST", "/run", sent=sent)
+
+    assert sent.messages == []

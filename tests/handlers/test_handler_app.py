@@ -12,8 +12,16 @@ from typing import Any
 import httpx
 import pytest
 
-from openai_middleware import APIHandlerConfig, HandlerApp, OpenAIMiddleware, OpenAIWSGIMiddleware, WSGIHandlerApp
+from openai_middleware import (
+    APIHandlerConfig,
+    HandlerApp,
+    OpenAIMiddleware,
+    OpenAIWSGIMiddleware,
+    Response,
+    WSGIHandlerApp,
+)
 from openai_middleware.errors import InternalServerError, NotFoundError, RateLimitError
+from openai_middleware.request.call import CALL_KEY, OpenAICall
 from tests.support import drivers, wsgi_driver
 from tests.support.drivers import Sent
 from tests.support.handlers import Client, by_asgi, by_wsgi
@@ -35,6 +43,21 @@ def chat(serve: Serve, handler: Any, body: Any = CHAT, **options: Any) -> Sent:
     if isinstance(body, dict) and (inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler)):
         body = {**body, "stream": True}
     return serve(handler, "POST", "/v1/chat/completions", body, **options)
+
+
+def a_call() -> OpenAICall:
+    """A call of an endpoint without anything."""
+    empty: dict[str, Any] = {}
+    return OpenAICall(
+        operation=None,
+        method="POST",
+        path="/run",
+        body=None,
+        kwargs=empty,
+        path_params=empty,
+        query_params=empty,
+        body_params=empty,
+    )
 
 
 def own(handler: Any) -> Any:
@@ -223,7 +246,7 @@ def function_with_an_async_generator(body: Any) -> Any:
     [sync_chunks, async_chunks, list_iterator, coroutine_with_a_generator, function_with_an_async_generator],
 )
 def test_generator_becomes_an_event_stream(handler: Any, serve: Serve) -> None:  # S3 S6
-    sent = chat(serve, handler)
+    sent = chat(serve, handler, {**CHAT, "stream": True})
 
     first, second, done = parse(sent.body)
     assert (json.loads(first.data), json.loads(second.data)) == (CHUNK, {**CHUNK, "id": "d"})
@@ -449,6 +472,72 @@ def test_under_wsgi_a_stream_of_another_server_is_closed_with_its_iterable(kind:
     assert upstream.closes == 1
 
 
+@pytest.mark.parametrize("kind", [Upstream, AsyncUpstream])
+async def test_stream_is_closed_when_its_start_cannot_be_sent(kind: Callable[[], Any]) -> None:  # S8
+    upstream, client = kind(), Client()
+    client.fails = ConnectionResetError()
+    answer = Response(upstream, content_type="text/plain")
+
+    with pytest.raises(ConnectionResetError):
+        await client.asks(own(lambda body: answer))
+
+    assert upstream.closes == 1
+
+
+@pytest.mark.parametrize("kind", [Upstream, AsyncUpstream])
+async def test_stream_is_closed_when_a_header_of_its_start_has_no_latin_1_form(
+    kind: Callable[[], Any], caplog: pytest.LogCaptureFixture
+) -> None:  # S8
+    upstream, client = kind(), Client()
+    answer = Response(upstream, headers={"x-name": "\u0142"})
+
+    await client.asks(own(lambda body: answer))
+
+    assert (client.sent.status, upstream.closes) == (500, 1)
+
+
+@pytest.mark.parametrize("kind", [Upstream, AsyncUpstream])
+def test_under_wsgi_a_stream_is_closed_when_its_start_fails(kind: Callable[[], Any]) -> None:  # S8 W2
+    upstream = kind()
+
+    def start_response(*_: Any) -> Any:
+        raise ConnectionResetError
+
+    app = WSGIHandlerApp(lambda body: upstream)
+    with pytest.raises(InternalServerError):
+        app({CALL_KEY: a_call()}, start_response)
+
+    assert upstream.closes == 1
+
+
+@pytest.mark.parametrize("kind", [Upstream, AsyncUpstream])
+def test_under_wsgi_a_stream_of_which_nothing_was_taken_is_closed(kind: Callable[[], Any]) -> None:  # S8 W2
+    upstream = kind()
+
+    returned: Any = WSGIHandlerApp(lambda body: upstream)({CALL_KEY: a_call()}, Server().start_response)
+    returned.close()
+
+    assert upstream.closes == 1
+
+
+def test_under_wsgi_a_coroutine_and_its_stream_run_on_one_loop() -> None:
+    places = set()
+
+    async def stream() -> AsyncIterator[int]:
+        for number in range(3):
+            places.add((asyncio.get_running_loop(), asyncio.current_task()))
+            yield number
+
+    async def handler(body: Any) -> AsyncIterator[int]:
+        places.add((asyncio.get_running_loop(), asyncio.current_task()))
+        return stream()
+
+    sent = wsgi_driver.request(wsgi_driver.endpoint(WSGIHandlerApp(handler)), "POST", "/run")
+
+    assert [event.data for event in parse(sent.body)] == ["0", "1", "2"]
+    assert len(places) == 1
+
+
 @pytest.mark.parametrize("kind", ["endless", "sync_endless"])
 async def test_server_that_fails_to_send_is_no_bug_of_the_handler(
     kind: str, caplog: pytest.LogCaptureFixture
@@ -529,7 +618,7 @@ def test_bug_in_a_handler_is_an_error_that_is_not_tried_again(
         "code": None,
     }
     [record] = caplog.records
-    assert record.getMessage() == "chat.completions.create: the handler failed."
+    assert record.getMessage() == f"chat.completions.create: the handler failed (request {sent.request_id})."
     assert record.exc_info is not None
     assert "secret" in str(record.exc_info[1])
 
@@ -549,18 +638,21 @@ def test_openai_error_of_a_handler_is_its_envelope(
 
 @pytest.mark.parametrize("kind", STREAMS)
 @pytest.mark.parametrize(
-    ("target", "body", "kind_of_event"),
-    [("/v1/chat/completions", CHAT, ""), ("/v1/responses", {"input": "x"}, "error")],
+    ("target", "body", "first", "kind_of_event"),
+    [
+        ("/v1/chat/completions", CHAT, CHUNK, ""),
+        ("/v1/responses", {"input": "x"}, {"type": "response.queued"}, "error"),
+    ],
 )
 def test_bug_within_a_stream_is_an_error_frame_and_reaches_the_server(
-    target: str, body: Any, kind_of_event: str, kind: str, serve: Serve, caplog: pytest.LogCaptureFixture
+    target: str, body: Any, first: Any, kind_of_event: str, kind: str, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:  # S4
     error = ZeroDivisionError("secret")
     raised: list[Exception] = []
 
-    sent = serve(failing(error, CHUNK)[kind], "POST", target, body, raised)
+    sent = serve(failing(error, first)[kind], "POST", target, {**body, "stream": True}, raised)
 
-    [caught] = raised
+    [caught] = raised if serve is by_asgi else [caplog.records[-1].exc_info[1]]  # type: ignore[index]
     assert isinstance(caught, InternalServerError)
     assert caught.__cause__ is error
     _, frame = parse(sent.body)
@@ -572,13 +664,16 @@ def test_bug_within_a_stream_is_an_error_frame_and_reaches_the_server(
 
 
 @pytest.mark.parametrize("kind", STREAMS)
-def test_openai_error_within_a_stream_is_an_error_frame(kind: str, serve: Serve) -> None:  # S4
+def test_openai_error_within_a_stream_is_an_error_frame(
+    kind: str, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:  # S4
     error = NotFoundError("Gone.", param="model", code="gone")
     raised: list[Exception] = []
 
     sent = chat(serve, failing(error, CHUNK)[kind], raised=raised)
 
-    assert raised == [error]
+    assert raised == ([error] if serve is by_asgi else [])
+    assert [record.exc_info[1] for record in caplog.records if record.exc_info] == ([] if raised else [error])
     assert json.loads(parse(sent.body)[1].data) == {"error": error.detail}
     assert sent.is_complete
 
@@ -595,9 +690,10 @@ def test_what_ends_a_program_ends_it(error: BaseException, kind: str, caplog: py
 def test_bug_on_an_endpoint_of_ones_own_is_logged_with_its_path(caplog: pytest.LogCaptureFixture) -> None:
     app = wsgi_driver.endpoint(WSGIHandlerApp(failing(ValueError())["function"]))
 
-    assert wsgi_driver.request(app, "POST", "/run").status == 500
+    sent = wsgi_driver.request(app, "POST", "/run")
 
-    assert caplog.messages == ["POST /run: the handler failed."]
+    assert sent.status == 500
+    assert caplog.messages == [f"POST /run: the handler failed (request {sent.request_id})."]
 
 
 # --- what is not for the handler
@@ -733,9 +829,10 @@ def test_log_line_of_a_bug_cannot_be_forged(caplog: pytest.LogCaptureFixture) ->
     config.add_endpoint_handler("/run/{name}", "GET")
     app = OpenAIWSGIMiddleware(WSGIHandlerApp(failing(ValueError())["function"]), config=config)
 
-    assert wsgi_driver.request(app, "GET", "/run/a%0Aforged%1b[2J").status == 500
+    sent = wsgi_driver.request(app, "GET", "/run/a%0Aforged%1b[2J")
 
-    assert caplog.messages == ["GET /run/a\\nforged\\x1b[2J: the handler failed."]
+    assert sent.status == 500
+    assert caplog.messages == [f"GET /run/a\\nforged\\x1b[2J: the handler failed (request {sent.request_id})."]
 
 
 async def test_slow_sync_handlers_do_not_stop_the_work_of_others() -> None:

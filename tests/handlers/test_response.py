@@ -22,7 +22,6 @@ from openai.types.responses import Response as SDKResponse
 from openai.types.responses import ResponseTextDeltaEvent
 
 from openai_middleware import Response, WSGIHandlerApp
-from openai_middleware.errors import InternalServerError
 from tests.support.drivers import Sent
 from tests.support.server_sent_events import Event, parse
 from tests.support.wsgi_driver import Server, endpoint, request
@@ -273,7 +272,7 @@ def test_response_may_be_returned_again_and_again() -> None:
     app = endpoint(WSGIHandlerApp(lambda: response))
     first, second = (request(app, "POST", "/run", server=Adding()) for _ in range(2))
 
-    assert first.messages == second.messages
+    assert (first.headers, first.body) == (second.headers, second.body)
     assert second.header("server") == "own"
 
 
@@ -390,8 +389,7 @@ def test_item_without_a_json_form_ends_the_stream_with_an_error_frame(caplog: py
     server = Server()
     app = endpoint(WSGIHandlerApp(lambda: iter([{"a": 1}, object(), {"a": 2}])))
 
-    with pytest.raises(InternalServerError):
-        request(app, "POST", "/run", server=server)
+    request(app, "POST", "/run", server=server)
 
     first, second = parse(server.sent.body)
     assert first.data == '{"a":1}'

@@ -1,5 +1,6 @@
 """The reader of request bodies: any split, any limit, any declared length."""
 
+import json
 from contextlib import nullcontext
 from itertools import accumulate
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openai_middleware.errors import BadRequestError, OpenAIError, RequestTooLargeError
-from openai_middleware.request.body import BodyReader, declared_length
+from openai_middleware.request.body import MAX_VALUES, BodyReader, declared_length, decode_body
 
 CHUNKS = st.lists(st.binary(max_size=6), max_size=6)
 SIZES = st.none() | st.integers(0, 40)
@@ -94,3 +95,29 @@ def test_length_of_thousands_of_digits_is_a_very_large_number() -> None:  # E2
     length = declared_length(b"9" * 10_000)
     assert length is not None
     assert length > 2**64
+
+
+# --- the number of values
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"0", b'{"a":[1,2]}', b'"\\"[[[["'])
+def test_body_of_too_many_values_is_refused_before_it_is_decoded(value: bytes) -> None:  # B12
+    body = b"[" + b",".join([value] * (MAX_VALUES + 1)) + b"]"
+
+    with pytest.raises(RequestTooLargeError) as caught:
+        decode_body(body, is_json=False)
+
+    assert caught.value.code == "request_too_large"
+
+
+@pytest.mark.parametrize("text", [",[{" * MAX_VALUES, '\\",' * MAX_VALUES])
+def test_prose_is_one_value_whatever_it_holds(text: str) -> None:  # B12
+    body = json.dumps({"text": text}).encode()
+
+    assert decode_body(body, is_json=True) == {"text": text}
+
+
+def test_body_of_just_as_many_values_is_decoded() -> None:  # B12
+    body = b"[" + b",".join([b"0"] * MAX_VALUES) + b"]"
+
+    assert len(decode_body(body, is_json=True)) == MAX_VALUES

@@ -14,7 +14,7 @@ from openai._qs import Querystring
 
 from openai_middleware import OpenAIMiddleware
 from openai_middleware.errors import BadRequestError
-from openai_middleware.request.query import parse_query
+from openai_middleware.request.query import MAX_QUERY_PARAMETERS, parse_query
 from tests.support.drivers import App, Sent, request
 
 TYPES = {"limit": "integer", "score": "number", "stream": "boolean", "include": "array", "metadata": "object"}
@@ -258,3 +258,12 @@ async def test_what_a_caller_of_the_official_sdk_wrote_reaches_the_app() -> None
     await get(app, targets[0])
 
     assert app.call.query_params == {**params, "include": ["x", "y"]}
+
+
+def test_query_of_too_many_parameters_is_400() -> None:  # Q5
+    most = "&".join(["a=1"] * MAX_QUERY_PARAMETERS).encode()
+
+    assert len(parse_query(most, {})["a"]) == MAX_QUERY_PARAMETERS
+    with pytest.raises(BadRequestError) as caught:
+        parse_query(most + b"&a=1", {})
+    assert (caught.value.code, caught.value.param) == ("too_many_parameters", None)

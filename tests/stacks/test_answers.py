@@ -3,6 +3,7 @@
 import json
 import logging
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -18,6 +19,8 @@ OWN = {"path": "/srv/data/a.txt", "owner": {"secret": 1}}
 FILES = {"object": "list", "has_more": False}
 QUESTION = {"model": "m", "input": "i"}
 NULL = dict.fromkeys(NULLABLE_OF_RESPONSE)
+PICTURES = {"created": 1, "data": []}
+DONE = {"type": "response.completed", "response": RESPONSE, "sequence_number": 1}
 OPENED = {"type": "response.created", "response": RESPONSE, "sequence_number": 0}
 DELTA = {
     "type": "response.output_text.delta",
@@ -175,31 +178,50 @@ def again(backend: Backend, answer: Answer, app: StackedApp, send: Any, times: i
         send(app, **fields)
 
 
+def retrieve(app: StackedApp, **query: Any) -> Reply:
+    return app.send("GET", "/v1/responses/r-1?" + urlencode(query))
+
+
+def draw(app: StackedApp, **fields: Any) -> Reply:
+    return app.send("POST", "/v1/images/generations", dump({"model": "m", "prompt": "p", **fields}))
+
+
 def test_json_where_a_stream_was_asked_for_is_said_once(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:  # O14
     backend = Backend()
     app = stack.app(backend)
-    again(backend, Answer(dump(COMPLETION)), app, chat, stream=True)
+    again(backend, Answer(dump(RESPONSE)), app, retrieve, stream="true")
     [line] = warnings(caplog)
-    assert line.startswith("chat.completions.create: the client asked for an event stream")
+    assert line.startswith("responses.retrieve: the client asked for an event stream")
     assert "text/event-stream" in line
-    again(backend, Answer(dump(RESPONSE)), app, ask, stream=True)
-    assert [one.partition(":")[0] for one in warnings(caplog)] == ["chat.completions.create", "responses.create"]
+    again(backend, Answer(dump(PICTURES)), app, draw, stream=True)
+    assert [one.partition(":")[0] for one in warnings(caplog)] == ["responses.retrieve", "images.generate"]
 
 
 def test_stream_where_json_was_asked_for_is_said_once(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:  # O14
     backend = Backend()
     app = stack.app(backend)
     for fields in ({}, {"stream": False}, {"stream": None}):
-        again(backend, Answer(event(CHUNK), headers=EVENTS), app, chat, times=1, **fields)
+        again(backend, Answer(event({"type": "own"}), headers=EVENTS), app, draw, times=1, **fields)
     [line] = warnings(caplog)
-    assert line.startswith("chat.completions.create: the client asked for JSON, and the app answered with an event")
+    assert line.startswith("images.generate: the client asked for JSON, and the app answered with an event")
 
 
 def test_it_is_said_once_for_all_prefixes(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:  # O14
-    app = stack.app(Backend(COMPLETION), prefix=["/v1", "/v2"])
+    app = stack.app(Backend(RESPONSE), prefix=["/v1", "/v2"])
     for prefix in ("/v1", "/v2", "/v1"):
-        app.send("POST", f"{prefix}/chat/completions", dump({**CHAT, "stream": True}))
+        app.send("GET", f"{prefix}/responses/r-1?stream=true")
     assert len(warnings(caplog)) == 1
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_other_form_of_an_operation_that_takes_replies_is_turned_over_and_not_spoken_of(  # R1 R34 O14
+    is_stream: bool, stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    for send, answer, chunk in ((chat, COMPLETION, CHUNK), (ask, RESPONSE, DONE)):
+        backend = Backend(answer) if is_stream else streaming(event(chunk))
+        content_type = send(stack.app(backend), stream=is_stream).header("content-type")
+        assert content_type == ("text/event-stream" if is_stream else "application/json")
+    assert warnings(caplog) == []
 
 
 def test_answer_in_the_form_that_was_asked_for_is_not_spoken_of(  # O14
@@ -239,7 +261,7 @@ def test_operations_without_a_stream_are_not_spoken_of(stack: Stack, caplog: pyt
 # --- whose fault it is
 
 
-@pytest.mark.parametrize("answer", [{}, {"id": "c"}, [], "text"])
+@pytest.mark.parametrize("answer", [{}, {"id": "c"}, [], 7])
 def test_field_that_the_app_left_out_is_an_error_of_the_server_that_no_retry_heals(  # O15 O3 E3
     answer: Any, stack: Stack
 ) -> None:

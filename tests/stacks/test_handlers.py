@@ -109,7 +109,7 @@ def test_bug_of_a_function_is_a_500_that_is_not_retried_and_is_in_the_log(
     assert (reply.status, reply.error["type"], reply.header("x-should-retry")) == (500, "server_error", "false")
     assert b"secret" not in reply.body
     [record] = [record for record in caplog.records if record.name == "openai_middleware"]
-    assert record.getMessage() == f"{CREATE}: the handler failed."
+    assert record.getMessage() == f"{CREATE}: the handler failed (request {reply.request_id})."
     assert record.exc_info is not None
     assert record.exc_info[1] is bug
 

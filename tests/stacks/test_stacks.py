@@ -52,6 +52,11 @@ def chat(app: StackedApp, **options: Any) -> Reply:
     return app.send("POST", "/v1/chat/completions", CHAT, **options)
 
 
+def talk(app: StackedApp, **options: Any) -> Reply:
+    """A chat whose answer is to come in events."""
+    return app.send("POST", "/v1/chat/completions", b'{"model": "m", "messages": [], "stream": true}', **options)
+
+
 def assert_error(reply: Reply, status: int, param: str | None = None) -> None:
     assert (reply.status, reply.error["param"]) == (status, param)
 
@@ -553,7 +558,7 @@ DELTA = {"type": "response.output_text.delta", "delta": "a", "item_id": "i", "ou
 def test_events_are_filtered_one_by_one(stack: Stack) -> None:  # S2 S7
     error = {"error": {"message": "Not now."}, "own": 1}
     backend = streaming(event({**CHUNK, "secret": 1}), b": ping\n\n", b"data: {no\n\n", event(error), event(CHUNK))
-    reply = chat(stack.app(backend), headers=[*JSON, ("Accept", "application/json")])
+    reply = talk(stack.app(backend), headers=[*JSON, ("Accept", "application/json")])
     assert (reply.status, reply.header("content-type")) == (200, "text/event-stream")
     assert [found.data for found in parse(reply.body)][1:2] == ["{no"]
     assert b": ping\n\n" in reply.body
@@ -563,17 +568,17 @@ def test_events_are_filtered_one_by_one(stack: Stack) -> None:  # S2 S7
 
 def test_event_that_is_right_leaves_as_it_came(stack: Stack) -> None:  # S2
     whole = b'event: own\r\nid: 7\r\ndata:{"id" : "c"}\r\n\r\n'
-    assert chat(stack.app(streaming(whole))).body == whole + DONE
+    assert talk(stack.app(streaming(whole))).body == whole + DONE
 
 
 @pytest.mark.parametrize("is_ended_by_the_app", [True, False])
 def test_stream_of_chunks_ends_with_done(is_ended_by_the_app: bool, stack: Stack) -> None:  # S3
     backend = streaming(event(CHUNK), *([DONE] if is_ended_by_the_app else []))
-    assert chat(stack.app(backend)).body == event(CHUNK) + DONE
+    assert talk(stack.app(backend)).body == event(CHUNK) + DONE
 
 
 def test_last_event_is_ended(stack: Stack) -> None:  # S3
-    assert documents(chat(stack.app(streaming(b'data: {"id": "c", "secret": 1}')))) == [{"id": "c"}, "[DONE]"]
+    assert documents(talk(stack.app(streaming(b'data: {"id": "c", "secret": 1}')))) == [{"id": "c"}, "[DONE]"]
 
 
 def test_typed_events_are_filtered_and_counted(stack: Stack) -> None:  # S2 S3 O4
@@ -583,7 +588,7 @@ def test_typed_events_are_filtered_and_counted(stack: Stack) -> None:  # S2 S3 O
         event(DELTA),
         event({"type": "own.event", "own": 1}),
     )
-    reply = stack.app(backend).send("POST", "/v1/responses", b'{"model": "m", "input": "i"}')
+    reply = stack.app(backend).send("POST", "/v1/responses", b'{"model": "m", "input": "i", "stream": true}')
     assert documents(reply) == [
         {**OPENED, "response": {**RESPONSE, **dict.fromkeys(NULLABLE_OF_RESPONSE)}, "sequence_number": 0},
         {**DELTA, "sequence_number": 7},
@@ -602,17 +607,17 @@ def test_events_of_an_own_endpoint_follow_its_rules(stack: Stack) -> None:  # S2
 def test_events_may_come_in_any_pieces(size: int, stack: Stack) -> None:  # S1
     whole = b"".join([event({**CHUNK, "secret": 1}), b"data: {\r\ndata: }\r\n\r\n", event({"id": "d"})])
     pieces = [whole[start : start + size] for start in range(0, len(whole), size)]
-    assert documents(chat(stack.app(streaming(*pieces)))) == [CHUNK, {}, {"id": "d"}, "[DONE]"]
+    assert documents(talk(stack.app(streaming(*pieces)))) == [CHUNK, {}, {"id": "d"}, "[DONE]"]
 
 
 def test_stream_may_come_whole(stack: Stack) -> None:  # S6
-    reply = chat(stack.app(Backend(Answer(event({**CHUNK, "secret": 1}), headers=EVENTS))))
+    reply = talk(stack.app(Backend(Answer(event({**CHUNK, "secret": 1}), headers=EVENTS))))
     assert documents(reply) == [CHUNK, "[DONE]"]
     assert reply.header("content-length") is None
 
 
 def test_empty_stream_is_a_stream(stack: Stack) -> None:  # S3
-    reply = chat(stack.app(streaming()))
+    reply = talk(stack.app(streaming()))
     assert (reply.status, reply.header("content-type"), reply.body) == (200, "text/event-stream", DONE)
 
 
@@ -628,7 +633,7 @@ def test_event_leaves_before_the_next_one_is_produced(stack: Stack) -> None:  # 
     def note(chunk: bytes) -> None:
         log.extend(f"left {json.loads(found.data)['id']}" for found in parse(chunk) if found.data != "[DONE]")
 
-    chat(stack.app(Backend(Answer(body(), headers=EVENTS))), on_chunk=note)
+    talk(stack.app(Backend(Answer(body(), headers=EVENTS))), on_chunk=note)
     assert log == ["made 0", "left 0", "made 1", "left 1", "made 2", "left 2", "made all"]
 
 
@@ -639,7 +644,7 @@ def test_event_leaves_before_the_next_one_is_produced(stack: Stack) -> None:  # 
 def test_proxies_are_told_not_to_buffer(  # S6
     own: list[tuple[str, str]], cache_control: str, buffering: str, stack: Stack
 ) -> None:
-    reply = chat(stack.app(streaming(event(CHUNK), headers=[*EVENTS, *own])))
+    reply = talk(stack.app(streaming(event(CHUNK), headers=[*EVENTS, *own])))
     assert (reply.header("cache-control"), reply.header("x-accel-buffering")) == (cache_control, buffering)
 
 
@@ -654,11 +659,11 @@ def test_stream_of_another_kind_leaves_as_it_is(status: int, path: str, stack: S
 @pytest.mark.parametrize("chunks", [(), (b": ping\n",), (b"data: {",)])
 def test_failure_before_the_first_event_is_a_real_status(chunks: tuple[bytes, ...], stack: Stack) -> None:  # S4 E4
     backend = streaming(*chunks, raises=NotFoundError("There is no such model.", param="model"))
-    assert_error(chat(stack.app(backend)), 404, "model")
+    assert_error(talk(stack.app(backend)), 404, "model")
 
 
 def test_foreign_failure_before_the_first_event_is_the_app_s_own(stack: Stack) -> None:  # S4 E4
-    reply = chat(stack.app(streaming(raises=BOOM)), fails=True)
+    reply = talk(stack.app(streaming(raises=BOOM)), fails=True)
     assert reply.raised is BOOM or reply.status == 500
     assert b"secret" not in reply.body
     assert 200 not in [message["status"] for message in reply.starts]
@@ -672,7 +677,7 @@ def test_failure_within_a_stream_is_a_frame_and_reaches_the_log(
     error: Exception, message: str, stack: Stack, caplog: pytest.LogCaptureFixture
 ) -> None:  # S4
     backend = streaming(event(CHUNK), b"data: {half", raises=error)
-    reply = chat(stack.app(backend), fails=True)
+    reply = talk(stack.app(backend), fails=True)
     # Raised for the server to log; in Django, which has nobody above to catch it, logged.
     logged = [record.exc_info[1] for record in caplog.records if record.exc_info]
     assert error in [reply.raised, *logged]
@@ -687,7 +692,7 @@ def test_failure_within_a_stream_is_a_frame_and_reaches_the_log(
 
 def test_failure_within_a_typed_stream_is_an_error_event(stack: Stack) -> None:  # S4
     app = stack.app(streaming(event(OPENED), raises=NotFoundError("It is gone.")))
-    reply = app.send("POST", "/v1/responses", b'{"model": "m", "input": "i"}', fails=True)
+    reply = app.send("POST", "/v1/responses", b'{"model": "m", "input": "i", "stream": true}', fails=True)
     _, (data, kind), (ended, last) = parse(reply.body)
     assert (kind, last) == ("error", "response.failed")
     assert json.loads(ended)["response"]["error"] == {"code": "invalid_prompt", "message": "It is gone."}

@@ -5,6 +5,7 @@ second instance, and a mount.
 """
 
 import gzip
+import inspect
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -51,6 +52,7 @@ EVENTS: Headers = [("content-type", "text/event-stream")]
 CREATE = "/v1/chat/completions"
 QUESTION = {"model": "m", "messages": [{"role": "user", "content": "Who am I?"}]}
 BODY = json.dumps(QUESTION).encode()
+STREAM_BODY = json.dumps({**QUESTION, "stream": True}).encode()
 USERS = {"Bearer sk-ada": "ada"}
 ADA = [*JSON, ("Authorization", "Bearer sk-ada")]
 REFUSALS = {
@@ -215,7 +217,7 @@ def test_who_is_let_in_is_answered_as_without_the_check(interface: Interface, pl
 @both_interfaces
 def test_stream_goes_through_a_check(interface: Interface, place: Place) -> None:  # S2 S3
     checked = Checked(interface, place, answer=JUNK_STREAM)
-    assert decoded(interface.send(checked.app, CREATE).body) == decoded(STREAM)
+    assert decoded(interface.send(checked.app, CREATE, STREAM_BODY).body) == decoded(STREAM)
 
 
 @both_interfaces
@@ -326,7 +328,9 @@ def test_function_finds_what_a_check_left_in_the_context(  # O9
     else:
         stacked = interface.middleware(remember(app), prefix="/v1")
     for user in ("ada", "bob"):
-        reply = interface.send(stacked, CREATE, headers=[*JSON, ("X-User", user)])
+        is_stream = inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler)
+        body = STREAM_BODY if is_stream else BODY
+        reply = interface.send(stacked, CREATE, body, headers=[*JSON, ("X-User", user)])
         assert f'"model":"{user}"'.encode() in reply.body
 
 
@@ -463,7 +467,7 @@ def test_session_is_kept_by_mapped_answers(place: Place, stream: bool) -> None:
     headers = list(JSON)
     counts = []
     for _ in range(3):
-        reply = ASGI.send(app, CREATE, headers=headers)
+        reply = ASGI.send(app, CREATE, STREAM_BODY if stream else BODY, headers=headers)
         counts.append((decoded(reply.body)[0] if stream else reply.json)["system_fingerprint"])
         cookie = reply.header("set-cookie")
         assert cookie is not None
@@ -503,7 +507,8 @@ def test_preflight_is_answered_without_the_app(place: Place) -> None:  # M12
 @pytest.mark.parametrize("answer", [{**COMPLETION, "junk": 1}, JUNK_STREAM], ids=["json", "stream"])
 @both_places
 def test_mapped_answer_may_be_read_across_origins(place: Place, answer: Any) -> None:  # O2 S2
-    reply = ASGI.send(cors_and_openai(place, asgi_app([], answer)), CREATE, headers=[*ADA, ORIGIN])
+    body = STREAM_BODY if isinstance(answer, list) else BODY
+    reply = ASGI.send(cors_and_openai(place, asgi_app([], answer)), CREATE, body, headers=[*ADA, ORIGIN])
     assert reply.header("access-control-allow-origin") == ORIGIN[1]
     assert decoded(reply.body) == decoded(STREAM) if isinstance(answer, list) else reply.json == COMPLETION
 
@@ -579,7 +584,7 @@ def test_starlette_leaves_streams_uncompressed(place: Place) -> None:  # S1
         app = GZipMiddleware(OpenAIMiddleware(app, prefix="/v1"))
     else:
         app = OpenAIMiddleware(GZipMiddleware(app), prefix="/v1")
-    reply = ASGI.send(app, CREATE, headers=COMPRESSED)
+    reply = ASGI.send(app, CREATE, STREAM_BODY, headers=COMPRESSED)
     assert decoded(reply.body) == decoded(STREAM)
     assert len(reply.chunks) == 3
 
@@ -644,7 +649,7 @@ def junk_stream(mode: Mode, headers: Headers) -> StreamingHttpResponse:
 def test_django_leaves_streams_of_the_api_uncompressed(mode: Mode, place: Place) -> None:  # S1 O7
     answer = junk_stream(mode, EVENTS)
     site = django_site(mode, place, "django.middleware.gzip.GZipMiddleware", answer)
-    reply = site.send("POST", CREATE, BODY, headers=COMPRESSED)
+    reply = site.send("POST", CREATE, STREAM_BODY, headers=COMPRESSED)
     assert decoded(reply.body) == decoded(STREAM)
     assert len(reply.chunks) == 3
 
@@ -668,7 +673,7 @@ def test_each_of_two_instances_maps_its_own(interface: Interface) -> None:  # C2
 def test_two_instances_of_one_prefix_are_as_good_as_one(interface: Interface) -> None:  # S3
     seen: list[Seen] = []
     inner = interface.middleware(interface.app(seen, JUNK_STREAM), prefix="/v1")
-    reply = interface.send(interface.middleware(inner, prefix="/v1"), CREATE)
+    reply = interface.send(interface.middleware(inner, prefix="/v1"), CREATE, STREAM_BODY)
     assert decoded(reply.body) == decoded(STREAM)
     assert seen.pop().call.operation == "chat.completions.create"
 

@@ -1,8 +1,10 @@
 """A raw ASGI driver: sends one request to an app and records every message, with no client library in between."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -12,7 +14,18 @@ from openai_middleware.request.call import OpenAICall
 
 Message = MutableMapping[str, Any]
 Header = tuple[bytes, bytes]
+MADE_ID = re.compile(rb"req_[0-9a-f]{32}")
 JSON_HEADERS: list[Header] = [(b"content-type", b"application/json")]
+
+
+def without_made_id(headers: Iterable[Header]) -> list[Header]:
+    """Headers without an `x-request-id` that the middleware made."""
+    return [header for header in headers if not (header[0] == b"x-request-id" and MADE_ID.fullmatch(header[1]))]
+
+
+def without_id(start: Message) -> Message:
+    """A start, as an app sent it that gave no request id."""
+    return {**start, "headers": without_made_id(start.get("headers", ()))}
 
 
 @dataclass
@@ -32,8 +45,16 @@ class Sent:
 
     @property
     def headers(self) -> list[Header]:
+        """The headers, but for a request id that the middleware made: `request_id` has that."""
         [start] = self.starts
-        return list(start.get("headers", ()))
+        return without_made_id(start.get("headers", ()))
+
+    @property
+    def request_id(self) -> str:
+        """What the answer has as `x-request-id`, once."""
+        [start] = self.starts
+        [found] = [value for name, value in start["headers"] if name.lower() == b"x-request-id"]
+        return found.decode()
 
     def header(self, name: str) -> str | None:
         values = [value.decode("latin-1") for key, value in self.headers if key.lower() == name.encode()]
@@ -53,8 +74,11 @@ class Sent:
         )
 
     def is_very_same(self, messages: Iterable[Message]) -> bool:
-        """Whether the messages are these: the same objects, not only equal ones."""
-        return [id(message) for message in self.messages] == [id(message) for message in messages]
+        """Whether the messages are these: the same objects, not only equal ones. A start may have gained an id."""
+        return all(
+            sent is message or (sent["type"] == "http.response.start" and without_id(sent) == without_id(message))
+            for sent, message in zip_longest(self.messages, messages, fillvalue={"type": None})
+        )
 
     @property
     def json(self) -> Any:

@@ -19,14 +19,14 @@ class Client:
         fails: What sending raises: the server knows that the client has gone.
     """
 
-    def __init__(self, method: str = "POST", target: str = "/run", body: Any = b"{}") -> None:
+    def __init__(self, method: str = "POST", target: str = "/run", body: Any = b"{}", **scope: Any) -> None:
         self.sent = Sent()
         self.bodies: asyncio.Queue[bytes] = asyncio.Queue()
         self.goes = asyncio.Event()
         self.may_send = asyncio.Event()
         self.may_send.set()
         self.fails: Exception | None = None
-        self._scope = http_scope(method, target)
+        self._scope = http_scope(method, target, **scope)
         self._pending = request_messages(body if isinstance(body, bytes) else json.dumps(body).encode())
 
     async def asks(self, app: Any) -> Sent:

@@ -14,7 +14,7 @@ from wsgiref.validate import validator
 
 from openai_middleware import APIHandlerConfig, OpenAIWSGIMiddleware
 from openai_middleware.request.call import OpenAICall
-from tests.support.drivers import Message, Sent, mappings, part, start
+from tests.support.drivers import Message, Sent, mappings, part, start, without_made_id
 
 Environ = dict[str, Any]
 WSGIHeaders = list[tuple[str, str]]
@@ -125,7 +125,7 @@ class Server:
     """The server's side of one request. It takes chunk after chunk by `step`, or all of them by `serve`.
 
     Attributes:
-        starts: The calls of `start_response`.
+        starts: The calls of `start_response`, without a request id that the middleware made.
         sent_bytes: What left, in pieces: written and iterated over.
         log: What happened, in order: "start", "write", "chunk".
         is_complete: Whether the answer ended as it should.
@@ -144,7 +144,9 @@ class Server:
         if exc_info is not None and any(self.sent_bytes):
             raise exc_info[1].with_traceback(exc_info[2])
         assert exc_info is not None or not self.starts, "start_response was called twice"
-        self.starts.append(Start(status, headers, exc_info))
+        self._fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        kept = [pair for pair, field in zip(headers, self._fields, strict=True) if without_made_id([field])]
+        self.starts.append(Start(status, kept, exc_info))
         self.log.append("start")
         return self.write
 
@@ -190,9 +192,8 @@ class Server:
     def sent(self) -> Sent:
         """What was sent, as ASGI would tell it."""
         messages: list[Message] = []
-        for status, headers, _ in self.starts[-1:]:
-            fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-            messages.append(start(int(status[:3]), fields))
+        for status, _, _ in self.starts[-1:]:
+            messages.append(start(int(status[:3]), self._fields))
         messages += [part(data, more_body=True) for data in self.sent_bytes]
         if self.is_complete:
             messages.append(part(b""))

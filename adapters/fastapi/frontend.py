@@ -1,17 +1,17 @@
-"""FastAPI and Starlette: one call installs everything, and dependencies give a route its call."""
+"""One call that installs everything in a FastAPI or Starlette app."""
 
 from collections.abc import Iterable
-from typing import Any, Unpack
+from typing import Unpack
 
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
 
+from openai_middleware.adapters.fastapi.openapi import describe_operations
+from openai_middleware.adapters.fastapi.responses import openai_error_response
 from openai_middleware.contract import OpenAIEndpoint
-from openai_middleware.drivers import ASGIApp, ASGIDriver, Frontend, OpenAICall, Options, Receive, Scope, Send, call_in
+from openai_middleware.drivers import ASGIApp, ASGIDriver, Frontend, Options, Receive, Scope, Send
 from openai_middleware.errors import OpenAIError
 
-__all__ = ["openai_call", "openai_error_response", "openai_kwargs", "set_openai_frontend"]
+__all__ = ["set_openai_frontend"]
 
 
 def set_openai_frontend(
@@ -23,7 +23,8 @@ def set_openai_frontend(
     """Put the OpenAI API in front of a FastAPI or Starlette app.
 
     Wraps the app as `OpenAIMiddleware` does, with the same arguments, and installs a handler that turns an
-    `OpenAIError` raised in any route into its envelope.
+    `OpenAIError` raised in any route into its envelope. FastAPI's documentation shows what the operations take and
+    answer, where a route does not say it itself.
 
     Args:
         app: The app; its middleware stack must not have been built, so call this before the first request.
@@ -39,6 +40,7 @@ def set_openai_frontend(
     app.add_middleware(_OriginalErrors)
     app.add_middleware(ASGIDriver, frontend=frontend)
     app.add_exception_handler(OpenAIError, openai_error_response)
+    describe_operations(app, frontend)
 
 
 # Starlette's own words, which tell its RuntimeError from an app's.
@@ -58,39 +60,3 @@ class _OriginalErrors:
             if isinstance(error.__cause__, OpenAIError) and error.args == _ALREADY_STARTED:
                 raise error.__cause__ from None
             raise
-
-
-async def openai_call(request: Request) -> OpenAICall:
-    """A dependency: the call that this request is.
-
-    Use it as `call: Annotated[OpenAICall, Depends(openai_call)]`.
-
-    Raises:
-        RuntimeError: The request reached the route without the middleware, or matched none of its endpoints.
-    """
-    remedy = (
-        "no OpenAIMiddleware stands in front of this app (call set_openai_frontend(app, prefix=...) before the first "
-        "request)"
-    )
-    return call_in(request.scope, f"{request.method} {request.url.path}", remedy)
-
-
-async def openai_kwargs(request: Request) -> dict[str, Any]:
-    """A dependency: the call's keyword arguments alone.
-
-    Use it as `kwargs: Annotated[dict[str, Any], Depends(openai_kwargs)]`.
-
-    Raises:
-        RuntimeError: As `openai_call` does.
-    """
-    return (await openai_call(request)).kwargs
-
-
-async def openai_error_response(request: Request, error: Exception) -> Response:
-    """An exception handler: an `OpenAIError` as its envelope. Any other exception is raised again."""
-    if not isinstance(error, OpenAIError):
-        raise error
-    status, headers, body = error.response()
-    response = Response(body, status)
-    response.raw_headers = headers
-    return response

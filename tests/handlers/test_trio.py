@@ -1,0 +1,65 @@
+"""Servers that run on trio: apps are wrapped there as anywhere, and functions are refused with a reason."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+import trio
+
+from tests.support.drivers import request
+from tests.support.samples import CHAT
+from tests.support.server_sent_events import parse
+from tests.support.servers import ROOT, TIMEOUT, ServerProcess, server_process
+from tests.support.trio_apps import beside, handled, wrapped
+
+
+def command(name: str) -> list[str]:
+    options = ["--worker-class", "trio", "--bind", "127.0.0.1:0"]
+    return [sys.executable, "-m", "hypercorn", *options, f"tests.support.trio_apps:{name}"]
+
+
+@contextmanager
+def hypercorn_on_trio(name: str) -> Iterator[tuple[str, ServerProcess]]:
+    with server_process(command(name), r"on (http://127\.0\.0\.1:\d+)", cwd=ROOT) as server:
+        yield server.ready[1], server
+
+
+def test_app_is_wrapped_on_trio_as_anywhere() -> None:
+    listed = trio.run(request, wrapped, "GET", "/v1/models")
+    streamed = trio.run(request, wrapped, "POST", "/v1/chat/completions", CHAT)
+
+    assert listed.json == {"object": "list", "data": []}
+    assert [json.loads(event.data)["created"] for event in parse(streamed.body)[:-1]] == [0, 1]
+    assert parse(streamed.body)[-1].data == "[DONE]"
+
+
+@pytest.mark.parametrize("app", [beside, handled])
+def test_function_is_refused_on_trio_with_a_reason(app: object) -> None:
+    with pytest.raises(RuntimeError, match="worker classes asyncio and uvloop"):
+        trio.run(request, app, "GET", "/v1/models")
+
+
+@pytest.mark.slow
+def test_hypercorn_on_trio_serves_an_app_that_is_only_wrapped() -> None:
+    with hypercorn_on_trio("wrapped") as (url, _), httpx.Client(base_url=url) as client:
+        assert client.get("/v1/models").json() == {"object": "list", "data": []}
+        assert client.post("/v1/chat/completions", json=CHAT).text.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.slow
+def test_hypercorn_on_trio_logs_why_a_function_beside_an_app_is_not_called() -> None:
+    with hypercorn_on_trio("beside") as (url, server), httpx.Client(base_url=url) as client:
+        assert client.get("/v1/models").status_code == 500
+        assert client.post("/v1/chat/completions", json=CHAT).status_code == 200
+    assert any("worker classes asyncio and uvloop" in line for line in server.output)
+
+
+@pytest.mark.slow
+def test_hypercorn_on_trio_does_not_start_for_functions_alone() -> None:
+    done = subprocess.run(command("handled"), cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+
+    assert "worker classes asyncio and uvloop" in done.stderr
