@@ -144,12 +144,12 @@ class _Answering:
     def __init__(self, handler: CallHandler, call: OpenAICall) -> None:
         self._handler = handler
         self.call = call
-        self._render = RENDERINGS.get(call.operation or "")
+        self._takes_replies = call.operation in RENDERINGS
         self.is_stream = call.kwargs.get("stream") is True
 
     def may_iterate(self, result: Any) -> bool:
         """Whether a result is an iterator that may give the pieces of a reply."""
-        return self._render is not None and isinstance(result, Iterator | AsyncIterable)
+        return self._takes_replies and isinstance(result, Iterator | AsyncIterable)
 
     def is_said(self, item: Any) -> bool:
         """Whether the first item of an iterator shows that its items are a reply."""
@@ -159,10 +159,9 @@ class _Answering:
 
     def begin(self) -> Rendering:
         """Begin a reply."""
-        assert self._render is not None
         if not self._handler.takes_choices:
             refuse_choices(self.call.kwargs)
-        return self._render(self.call.kwargs)
+        return RENDERINGS[self.call.operation or ""](self.call.kwargs)
 
     def fed(self, rendering: Rendering, item: Any) -> bytes:
         """Feed an item, and return what it makes.
@@ -187,7 +186,7 @@ class _Answering:
                 choices.choose(index)
                 events += self.fed(choices, reply)
             return self._said(choices, events)
-        if self._render is not None and self.is_said(result):
+        if self._takes_replies and self.is_said(result):
             rendering = self.begin()
             return self._said(rendering, self.fed(rendering, result))
         plain = plain_answer(call.operation, call.kwargs, result)

@@ -31,6 +31,8 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "frequency_penalty": 0,
     "previous_response_id": None,
 }
+Item = MessageItem | ReasoningItem | CallItem
+
 _CUT: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
@@ -60,10 +62,10 @@ class ResponseRendering(PieceRendering):
             "completed_at": None,
         }
         self._is_stream = request.get("stream") is True
-        self._kinds = dict(_kinds_of_tools(request))
+        self._request = request
         self._number = 0
         self._output: list[dict[str, Any]] = []
-        self._item: MessageItem | ReasoningItem | CallItem | None = None
+        self._item: Item | None = None
         self._is_open = False
         # Set while a text part is open: text is what nearly all pieces are.
         self._text_event: tuple[bytes, list[str]] | None = None
@@ -89,7 +91,7 @@ class ResponseRendering(PieceRendering):
         ready = self._opening() + super().finish()
         if not self._output and self._item is None:
             # Readers take the first part of the first item for the answer.
-            ready += self._part("output_text")
+            ready += self._part("output_text")[1]
         reason = _CUT.get(self.finish_reason or "")
         is_cut = reason is not None
         ready += self._closed("incomplete" if is_cut and isinstance(self._item, MessageItem) else "completed")
@@ -120,11 +122,14 @@ class ResponseRendering(PieceRendering):
         return self._response
 
     def _opening(self) -> bytes:
-        if self._is_open:
+        if self._is_open or not self._is_stream:
             return b""
         self._is_open = True
-        return self._event("response.created", response=self._response) + self._event(
-            "response.in_progress", response=self._response
+        self._number = 2
+        response = encoded(self._response)
+        return b"".join(
+            b'event: %b\ndata: {"type":"%b","sequence_number":%d,"response":%b}\n\n' % (kind, kind, number, response)
+            for number, kind in enumerate((b"response.created", b"response.in_progress"))
         )
 
     def _event(self, kind: str, **fields: Any) -> bytes:
@@ -134,14 +139,15 @@ class ResponseRendering(PieceRendering):
         self._number = number + 1
         return named_event({"type": kind, "sequence_number": number, **fields})
 
-    def _inner(self, kind: str, **fields: Any) -> bytes:
+    def _inner(self, item: Item, kind: str, **fields: Any) -> bytes:
         """An event within the item that is open."""
-        assert self._item is not None
-        return self._event(f"response.{kind}", item_id=self._item.id, output_index=len(self._output), **fields)
+        return self._event(f"response.{kind}", item_id=item.id, output_index=len(self._output), **fields)
 
-    def _opened(self, item: MessageItem | ReasoningItem | CallItem) -> bytes:
+    def _opened(self, item: Item) -> bytes:
         ready = self._opening() + self._closed()
         self._item = item
+        if not self._is_stream:
+            return b""
         return ready + self._event(
             "response.output_item.added", output_index=len(self._output), item=item.as_object("in_progress")
         )
@@ -153,8 +159,9 @@ class ResponseRendering(PieceRendering):
             return b""
         ready = b""
         if isinstance(item, CallItem) and not item.texts and not item.is_custom:
-            ready = self._arguments("{}")
-        ready += b"".join(self._inner(kind, **fields) for kind, fields in item.ending())
+            ready = self._argued(item, "{}")
+        if self._is_stream:
+            ready += b"".join(self._inner(item, kind, **fields) for kind, fields in item.ending())
         self._text_event = None
         done = item.as_object(status)
         ready += self._event("response.output_item.done", output_index=len(self._output), item=done)
@@ -162,57 +169,61 @@ class ResponseRendering(PieceRendering):
         self._item = None
         return ready
 
-    def _part(self, kind: str) -> bytes:
-        """Open a part of a message, and the message where none is open."""
-        ready = b""
-        if not isinstance(self._item, MessageItem):
-            ready = self._opened(MessageItem())
-        message = self._item
-        assert isinstance(message, MessageItem)
+    def _part(self, kind: str) -> tuple[Part, bytes]:
+        """The part of a message that is open, and what opened it: a message has one part after the other."""
+        message, ready = self._item, b""
+        if not isinstance(message, MessageItem):
+            message = MessageItem()
+            ready = self._opened(message)
         if message.parts and message.parts[-1].kind == kind:
-            return ready
-        if message.parts:
-            ready += b"".join(self._inner(name, **fields) for name, fields in message.ending_part())
-        message.parts.append(Part(kind))
+            return message.parts[-1], ready
+        if message.parts and self._is_stream:
+            ready += b"".join(self._inner(message, name, **fields) for name, fields in message.ending())
+        part = Part(kind)
+        message.parts.append(part)
         index = len(message.parts) - 1
-        ready += self._inner("content_part.added", content_index=index, part=message.parts[-1].as_object(""))
+        ready += self._inner(message, "content_part.added", content_index=index, part=part.as_object(""))
         self._text_event = None
         if kind == "output_text":
             place = {"item_id": message.id, "output_index": len(self._output), "content_index": index}
-            self._text_event = b"," + encoded(place)[1:-1] + b',"delta":', message.parts[-1].texts
-        return ready
+            self._text_event = b"," + encoded(place)[1:-1] + b',"delta":', part.texts
+        return part, ready
 
     def _text(self, text: str) -> bytes:
-        return self._part("output_text") + self.feed(text)
+        _, ready = self._part("output_text")
+        return ready + self.feed(text)
 
     def _refusal(self, text: str) -> bytes:
-        ready = self._part("refusal")
-        assert isinstance(self._item, MessageItem)
-        self._item.parts[-1].texts.append(text)
-        return ready + self._inner("refusal.delta", content_index=len(self._item.parts) - 1, delta=text)
+        part, ready = self._part("refusal")
+        part.texts.append(text)
+        message = self._item
+        if not isinstance(message, MessageItem):
+            return ready
+        return ready + self._inner(message, "refusal.delta", content_index=len(message.parts) - 1, delta=text)
 
     def _reasoning(self, text: str) -> bytes:
-        ready = b""
-        if not isinstance(self._item, ReasoningItem):
-            ready = self._opened(ReasoningItem())
-            ready += self._inner("reasoning_summary_part.added", summary_index=0, part=summary_part(""))
-        assert isinstance(self._item, ReasoningItem)
-        self._item.texts.append(text)
-        return ready + self._inner("reasoning_summary_text.delta", summary_index=0, delta=text)
+        item, ready = self._item, b""
+        if not isinstance(item, ReasoningItem):
+            item = ReasoningItem()
+            ready = self._opened(item)
+            ready += self._inner(item, "reasoning_summary_part.added", summary_index=0, part=summary_part(""))
+        item.texts.append(text)
+        return ready + self._inner(item, "reasoning_summary_text.delta", summary_index=0, delta=text)
 
     def _tool_call(self, name: str, identifier: str | None, arguments: str, *, is_whole: bool) -> bytes:
-        kind, namespace = self._kinds.get(name, ("function", None))
+        kind, namespace = dict(_kinds_of_tools(self._request)).get(name, ("function", None))
         call = CallItem(name, identifier or new_identifier("call_"), is_custom=kind == "custom", namespace=namespace)
         ready = self._opened(call)
         if arguments and not (call.is_custom and arguments == "{}"):
-            ready += self._arguments(arguments)
+            ready += self._argued(call, arguments)
         return ready + self._closed() if is_whole else ready
 
     def _arguments(self, text: str) -> bytes:
-        call = self._item
-        assert isinstance(call, CallItem)
+        return self._argued(self._item, text) if isinstance(self._item, CallItem) else b""
+
+    def _argued(self, call: CallItem, text: str) -> bytes:
         call.texts.append(text)
-        return self._inner(f"{call.argument_events}.delta", delta=text)
+        return self._inner(call, f"{call.argument_events}.delta", delta=text)
 
 
 _TEXT_DELTA: Final = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":'
