@@ -1,7 +1,7 @@
 """The messages of an ASGI app on their way to the server."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 
 from openai_middleware.answer.answer import Answer
@@ -60,16 +60,11 @@ class Outgoing:
 
         return receive_replayed
 
-    async def send(self, message: Message) -> None:
-        """The app's `send`."""
-        if not self._is_passing or self._queue is not None:
-            await self._forward((message,) if self._is_passing else self._leaving(message))
-            return
-        try:
-            await self._send(message)
-        except BaseException:
-            self._is_broken = True
-            raise
+    def send(self, message: Message) -> Awaitable[None]:
+        """The app's `send`. What passes is the server's own business: no step more for each of its messages."""
+        if not self._is_passing:
+            return self._forward(self._leaving(message))
+        return self._send(message) if self._queue is None else self._forward((message,))
 
     async def end(self) -> None:
         """Let go of what was held back for an exception that has not come."""

@@ -1,6 +1,6 @@
 """A reply as a Response, whole or as its events."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -31,6 +31,9 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "frequency_penalty": 0,
     "previous_response_id": None,
 }
+_TEXT: Final = {"format": {"type": "text"}}
+_REASONING: Final = {"effort": None, "summary": None}
+
 Item = MessageItem | ReasoningItem | CallItem
 
 _CUT: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -68,23 +71,23 @@ class ResponseRendering(PieceRendering):
         self._item: Item | None = None
         self._is_open = False
         # Set while a text part is open: text is what nearly all pieces are.
-        self._text_event: tuple[bytes, list[str]] | None = None
+        self._append: Callable[[str], None] | None = None
+        self._place = b""
 
     def feed(self, piece: Any) -> bytes:
         """See `Rendering.feed`."""
-        if piece.__class__ is str and piece and self._text_event is not None:
-            tail, texts = self._text_event
-            texts.append(piece)
-            if not self._is_stream:
-                return b""
-            number = self._number
-            self._number = number + 1
-            try:
-                text = msgspec.json.encode(piece)
-            except UnicodeEncodeError:
-                text = encoded(piece)
-            return b"%b%d%b%b%b" % (_TEXT_DELTA, number, tail, text, _TEXT_DELTA_END)
-        return super().feed(piece)
+        append = self._append
+        if append is None or piece.__class__ is not str or not piece:
+            return super().feed(piece)
+        append(piece)
+        if not self._is_stream:
+            return b""
+        number = self._number
+        self._number = number + 1
+        try:
+            return _TEXT_DELTA % (number, self._place, _encode(piece))
+        except UnicodeEncodeError:
+            return _TEXT_DELTA % (number, self._place, encoded(piece))
 
     def finish(self) -> bytes:
         """See `Rendering.finish`."""
@@ -110,7 +113,7 @@ class ResponseRendering(PieceRendering):
         ready = self._opening()
         if self._item is not None:
             self._output.append(self._item.as_object("incomplete"))
-            self._item = self._text_event = None
+            self._item = self._append = None
         self._response |= {
             "output": self._output,
             "usage": None if self.usage is None else response_usage(self.usage),
@@ -162,7 +165,7 @@ class ResponseRendering(PieceRendering):
             ready = self._argued(item, "{}")
         if self._is_stream:
             ready += b"".join(self._inner(item, kind, **fields) for kind, fields in item.ending())
-        self._text_event = None
+        self._append = None
         done = item.as_object(status)
         ready += self._event("response.output_item.done", output_index=len(self._output), item=done)
         self._output.append(done)
@@ -181,12 +184,14 @@ class ResponseRendering(PieceRendering):
             ready += b"".join(self._inner(message, name, **fields) for name, fields in message.ending())
         part = Part(kind)
         message.parts.append(part)
+        self._append = part.texts.append if kind == "output_text" else None
+        if not self._is_stream:
+            return part, b""
         index = len(message.parts) - 1
         ready += self._inner(message, "content_part.added", content_index=index, part=part.as_object(""))
-        self._text_event = None
         if kind == "output_text":
             place = {"item_id": message.id, "output_index": len(self._output), "content_index": index}
-            self._text_event = b"," + encoded(place)[1:-1] + b',"delta":', part.texts
+            self._place = encoded(place)[1:-1]
         return part, ready
 
     def _text(self, text: str) -> bytes:
@@ -226,21 +231,25 @@ class ResponseRendering(PieceRendering):
         return self._inner(call, f"{call.argument_events}.delta", delta=text)
 
 
-_TEXT_DELTA: Final = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":'
-_TEXT_DELTA_END: Final = b',"logprobs":[]}\n\n'
+_TEXT_DELTA: Final = (
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%d,%b,"delta":%b,'
+    b'"logprobs":[]}\n\n'
+)
+_encode = msgspec.json.encode
 
 
 def _echo(request: Mapping[str, Any]) -> dict[str, Any]:
     """What a response says again of its request."""
-    echo = {name: default if request.get(name) is None else request[name] for name, default in _DEFAULTS.items()}
-    text = request.get("text")
-    reasoning = request.get("reasoning")
+    echo = {**_DEFAULTS, "text": _TEXT, "reasoning": _REASONING}
+    for name, value in request.items():
+        if value is None:
+            continue
+        if name in _DEFAULTS or name == "user":
+            echo[name] = value
+        elif name in ("text", "reasoning") and isinstance(value, Mapping):
+            echo[name] = echo[name] | {key: given for key, given in value.items() if given is not None}
     if isinstance(echo["tools"], list):
         echo["tools"] = [_echoed_tool(tool) for tool in echo["tools"]]
-    echo["text"] = {"format": {"type": "text"}} | _given(text)
-    echo["reasoning"] = {"effort": None, "summary": None} | _given(reasoning)
-    if request.get("user") is not None:
-        echo["user"] = request["user"]
     return echo
 
 
@@ -248,10 +257,6 @@ def _echoed_tool(tool: Any) -> Any:
     """A tool as it came. Of a function, Open Responses wants these fields even where they were left out."""
     is_function = isinstance(tool, Mapping) and tool.get("type") == "function"
     return {"description": None, "parameters": None, "strict": None, **tool} if is_function else tool
-
-
-def _given(fields: object) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None} if isinstance(fields, Mapping) else {}
 
 
 def _kinds_of_tools(request: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, str | None]]]:
