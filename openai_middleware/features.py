@@ -21,8 +21,9 @@ def features_of(options: Options, contract: Contract, config: APIHandlerConfig) 
         ConfigurationError: An option is none that makes a feature.
     """
     given, handler_path = options.get("rewrites"), options.get("handler_path")
-    if given or handler_path:
-        yield rewritten(rewrites_of(given, handler_path, config.endpoints.values(), contract))
+    rewrites = rewrites_of(given, handler_path, config.endpoints.values(), contract)
+    if rewrites:
+        yield rewritten(rewrites)
     handlers = options.get("handlers")
     if handlers is not None:
         yield answered_by(Dispatcher.of(handlers, contract))

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.utils.module_loading import import_string
 
 from openai_middleware.drivers import Frontend
 from openai_middleware.errors import ConfigurationError, ConfigurationMistake
@@ -29,7 +30,20 @@ def _options_in_settings() -> dict[str, Any]:
     if not isinstance(options, Mapping):
         hint = "Write OPENAI_MIDDLEWARE = {'prefix': '/v1'}."
         raise ConfigurationError(ConfigurationMistake("settings_type", "It is a dictionary.", options, hint))
-    return {str(name): value for name, value in options.items()}
+    named = {str(name): value for name, value in options.items()}
+    if isinstance(named.get("handlers"), str):
+        named["handlers"] = _imported(named["handlers"])
+    return named
+
+
+def _imported(name: str) -> Any:
+    # Settings cannot import what imports models: these are loaded later.
+    try:
+        return import_string(name)
+    except ImportError as error:
+        hint = "Write the module and the name in it, as in 'shop.assistant.dispatch'."
+        message = f"Nothing can be imported from there: {error}."
+        raise ConfigurationError(ConfigurationMistake("handlers_import", message, name, hint, "handlers")) from error
 
 
 def check_settings(app_configs: object, **_: object) -> list[checks.CheckMessage]:

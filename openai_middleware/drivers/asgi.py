@@ -76,7 +76,7 @@ class ASGIDriver:
                     app_scope |= {"raw_path": request.raw_path, "query_string": request.query or b""}
                 await self._app(app_scope, app_receive, outgoing.send)
         except Exception as error:
-            if not await outgoing.fail(error):
+            if not await outgoing.fail(_alone(error)):
                 raise
         else:
             await outgoing.end()
@@ -106,6 +106,13 @@ class OpenAIMiddleware(ASGIDriver):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(app, Frontend(endpoints, prefix, **options))
+
+
+def _alone(error: Exception) -> Exception:
+    """The one exception of a group of one: streams of older Starlettes raise in a task group (PEP 654)."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 async def _received(exchange: Exchange, receive: Receive) -> AppRequest | None:

@@ -159,7 +159,10 @@ class Outgoing:
             if not answer.is_complete and not self._receiving:
                 self._last = message
                 return (*self._begun(answer), {**message, "body": ready, "more_body": True}) if ready else ()
-            ready += answer.finish()
+            try:
+                ready += answer.finish()
+            except OpenAIError as error:
+                return self._replaced_by(error)
             self._is_passing = True
         elif not ready:
             return ()
@@ -171,7 +174,10 @@ class Outgoing:
         if last is None or answer is None:
             return ()
         self._last, self._is_passing = None, True
-        rest = answer.finish()
+        try:
+            rest = answer.finish()
+        except OpenAIError as error:
+            return self._replaced_by(error)
         return (*self._begun(answer), {**last, "body": rest})
 
     def _begun(self, answer: Answer) -> Sequence[Message]:

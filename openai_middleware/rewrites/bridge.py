@@ -51,7 +51,8 @@ class Bridge:
             self._target.refused(status, path)
         else:
             where = chat_path(self._operation, path)
-            self._once.warn(f"{self._operation}: {path} goes to {where}, and the app answers {status} there.")
+            message = f"{self._operation}: {path} goes to {where}, and the app answers {status} there."
+            self._once.warn(message, about=f"{self._operation} {status}")
 
     def answer(
         self,
@@ -91,7 +92,7 @@ class Bridge:
         if is_json(kind):
             return WholeReader(self._operation, _chat_object, "$.choices")
         if kind == "text/event-stream":
-            return StreamReader(EventReader(), _chat_object, None)
+            return StreamReader(EventReader(), None, None if self._target is None else self._target.rewrite.done)
         if kind == "text/plain":
             content_types = [value for name, value in headers if name.lower() == b"content-type"]
             return TextReader(charset(content_types[-1]))

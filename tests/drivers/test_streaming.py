@@ -306,6 +306,14 @@ async def test_an_error_before_the_first_event_has_left_is_a_real_status(chunks:
     assert sent.header("cache-control") is None
 
 
+async def test_an_error_alone_in_a_group_is_what_it_is_by_itself() -> None:  # S4 E4
+    group = ExceptionGroup("unhandled errors in a TaskGroup", [ExceptionGroup("again", [TOLD])])
+
+    sent = await chat(failing_after(group))
+
+    assert (sent.status, sent.error["code"]) == (404, "model_not_found")
+
+
 async def test_an_error_before_the_start_is_a_real_status() -> None:  # S4 E4
     sent = await chat(Script([], raises=RateLimitError("Slow down.", headers={"Retry-After": "7"})))
 
