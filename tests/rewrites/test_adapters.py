@@ -167,7 +167,7 @@ def outer(get_response: Any) -> Any:
 
 def inner(get_response: Any) -> Any:
     def middleware(request: HttpRequest) -> Any:
-        request.user = f"user of {request.path} {sorted(request.GET)}"  # type: ignore[assignment]
+        request.user = f"user of {request.path} {sorted(request.GET)}"
         return get_response(request)
 
     return middleware
