@@ -1,8 +1,10 @@
 """The option `rewrites`: operations that other routes of the app serve."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from openai_middleware.config import EndpointConfig
 from openai_middleware.config.contract_option import operation_mistakes
@@ -19,12 +21,14 @@ from openai_middleware.mistakes import (
 from openai_middleware.replies.chat_call import CHAT
 from openai_middleware.replies.forms import RENDERINGS
 from openai_middleware.replies.reply_form import REPLY_FORMS
-from openai_middleware.request.path_template import placeholder_names
+from openai_middleware.request.path_template import PLACEHOLDER, placeholder_names
 from openai_middleware.rewrites.app_rewrite import RouteRewrite
 from openai_middleware.rewrites.bridge import Bridge
 from openai_middleware.route import Feature, Route
 
-__all__ = ["Rewrite", "rewrites_of", "rewritten"]
+__all__ = ["Rewrite", "rewrites_of", "rewritten", "warn_of_absent_routes"]
+
+logger = logging.getLogger("openai_middleware")
 
 
 def rewrites_of(
@@ -73,6 +77,21 @@ def rewrites_of(
     return found
 
 
+def warn_of_absent_routes(rewrites: Mapping[str, Rewrite | str], has_route: Callable[[str, str], bool]) -> None:
+    """Say in the log which targets are no routes of the app.
+
+    Args:
+        rewrites: What `rewrites_of` found.
+        has_route: Whether the app has a route for a method and a path.
+    """
+    targets = {value.target: value for value in rewrites.values() if isinstance(value, Rewrite)}
+    for target, rewrite in targets.items():
+        # Routes may take numbers or UUIDs alone.
+        samples = [PLACEHOLDER.sub(sample, rewrite.path) for sample in ("x", "1", str(UUID(int=0)))]
+        if not any(has_route(rewrite.method, path) for path in samples):
+            logger.warning("A rewrite sends requests to %s, and the app has no such route.", target)
+
+
 def rewritten(rewrites: Mapping[str, Rewrite | str]) -> Feature:
     """The feature that lets other routes of the app serve operations, or endpoints of your own."""
 
@@ -118,6 +137,8 @@ def _checked(
             raise ConfigurationError(ConfigurationMistake("rewrite_operation", message, value, hint))
         return value
     rewrite = Rewrite(value) if isinstance(value, str) else value
+    if isinstance(value, Mapping):
+        rewrite = Rewrite.from_dict(value)
     if not isinstance(rewrite, Rewrite):
         hint = "Write Rewrite('/ask', reply='$.answer'), or the name of another operation."
         raise ConfigurationError(ConfigurationMistake("rewrite_type", "This is no rewrite.", value, hint))

@@ -1,7 +1,6 @@
 """The request that a rewrite sends to the app."""
 
 import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -15,7 +14,7 @@ from openai_middleware.iteration import shared_pool
 from openai_middleware.mapping.json_codec import encoded
 from openai_middleware.mapping.json_path import ABSENT
 from openai_middleware.request.call import AppRequest, OpenAICall
-from openai_middleware.request.path_template import placeholder_names
+from openai_middleware.request.path_template import PLACEHOLDER, placeholder_names
 from openai_middleware.rewrites.template import Template
 
 # What described the old body, or an answer in parts or in another encoding.
@@ -26,7 +25,6 @@ _OF_OLD_REQUEST: Final = frozenset(
     )
 )
 _WITHOUT_BODY: Final = ("GET", "DELETE")
-_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 
 Value = Callable[[OpenAICall], Any]
 
@@ -96,8 +94,8 @@ class RewrittenRequest:
         if not self._names:
             return self.path, quote(self.path)
         texts = {name: _segment(name, kwargs.get(name)) for name in self._names}
-        decoded = _PLACEHOLDER.sub(lambda found: texts[found[1]].replace("/", "%2F"), self.path)
-        raw = _PLACEHOLDER.sub(
+        decoded = PLACEHOLDER.sub(lambda found: texts[found[1]].replace("/", "%2F"), self.path)
+        raw = PLACEHOLDER.sub(
             lambda found: quote(texts[found[1]], safe="", errors="replace"), quote(self.path, safe="/{}")
         )
         return decoded, raw
