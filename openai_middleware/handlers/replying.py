@@ -3,6 +3,7 @@
 The first item of an iterator is awaited: until then, a failure is a status.
 """
 
+import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -22,6 +23,8 @@ from openai_middleware.replies.forms import RENDERINGS, is_reply, plain_answer, 
 from openai_middleware.replies.rendering import NotAReplyError, Rendering
 from openai_middleware.request.call import OpenAICall
 from openai_middleware.route import CallHandler, HandlerSource
+
+logger = logging.getLogger("openai_middleware")
 
 _END: Final = object()
 
@@ -221,7 +224,13 @@ class _Answering:
         """What ends a stream whose handler failed; the log has the rest."""
         if isinstance(error, NotAReplyError):
             error = self._named(error)
-        return rendering.fail(error if isinstance(error, OpenAIError) else reported(error, self.call))
+        if not isinstance(error, OpenAIError):
+            error = reported(error, self.call)
+        else:
+            call = self.call
+            message = "%s: the reply broke off with %d %s (request %s)."
+            logger.warning(message, call.operation, error.status_code, error.code or error.type, call.request_id)
+        return rendering.fail(error)
 
     def _named(self, error: NotAReplyError) -> TypeError:
         return TypeError(f"{self._handler.name} gave no reply: {error}.")

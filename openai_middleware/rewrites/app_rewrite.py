@@ -10,6 +10,7 @@ from openai_middleware.headers import Header, is_json
 from openai_middleware.replies.answers import PlainAnswer, ReplyAnswer
 from openai_middleware.replies.forms import RENDERINGS, refuse_choices
 from openai_middleware.request.call import AppRequest, OpenAICall
+from openai_middleware.request.path import printable
 from openai_middleware.rewrites.reading import (
     FirstEventDecides,
     Read,
@@ -62,7 +63,7 @@ class RouteRewrite:
 
     def refused(self, status: int, path: str) -> None:
         """See `AppRewrite.refused`."""
-        message = f"{self._name}: {path} goes to {self.rewrite.target}, and the app answers {status} there."
+        message = f"{self._name}: {printable(path)} goes to {self.rewrite.target}, and the app answers {status} there."
         self._once.warn(message, about=f"{self._name} {status}")
 
     def answer(

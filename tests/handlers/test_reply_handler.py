@@ -186,6 +186,16 @@ def test_failure_in_mid_stream_is_told_in_the_stream_and_the_log(
     assert record.exc_info[1] is bug
 
 
+@each_operation
+def test_error_that_a_function_raises_in_mid_stream_is_a_line_in_the_log(
+    operation: str, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:  # R47
+    send(operation, saying("a", NotFoundError("hunter2", code="gone")), serve, stream=True)
+
+    [record] = [record for record in caplog.records if record.name == "openai_middleware"]
+    assert record.getMessage().startswith(f"{operation}: the reply broke off with 404 gone (request req_")
+
+
 # --- choices
 
 
