@@ -5,15 +5,19 @@ from functools import wraps
 from typing import Any, Unpack
 
 import flask
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.local import LocalProxy
+from werkzeug.routing import RequestRedirect
 
 from openai_middleware.contract import OpenAIEndpoint
 from openai_middleware.drivers import (
+    Environ,
     Frontend,
     Handler,
     OpenAICall,
     Options,
     Response,
+    StartResponse,
     WSGIDriver,
     call_in,
     iterate,
@@ -38,8 +42,34 @@ def set_openai_frontend(
     Raises:
         ConfigurationError: With every mistake in the arguments.
     """
-    app.wsgi_app = WSGIDriver(app.wsgi_app, Frontend(endpoints, prefix, **options))  # type: ignore[method-assign]
+    app.wsgi_app = _Driver(app, Frontend(endpoints, prefix, **options))  # type: ignore[method-assign]
     app.register_error_handler(OpenAIError, openai_error_response)
+
+
+class _Driver(WSGIDriver):
+    """The driver of an app that may still get routes until its first request."""
+
+    _has_looked = False
+
+    def __init__(self, app: flask.Flask, frontend: Frontend) -> None:
+        super().__init__(app.wsgi_app, frontend)
+        self._flask = app
+        self._own_frontend = frontend
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if not self._has_looked:
+            self._has_looked = True
+            self._own_frontend.warn_of_absent_routes(self._has_route)
+        return super().__call__(environ, start_response)
+
+    def _has_route(self, method: str, path: str) -> bool:
+        try:
+            self._flask.url_map.bind("").match(path, method)
+        except RequestRedirect:
+            return True
+        except (NotFound, MethodNotAllowed):
+            return False
+        return True
 
 
 def _current_call() -> OpenAICall:

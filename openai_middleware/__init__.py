@@ -1,6 +1,7 @@
 """The OpenAI REST API in front of an app that already exists."""
 
 from openai_middleware.config import APIHandlerAction, APIHandlerConfig, BodyMappings, EndpointConfig
+from openai_middleware.config.rewrite import Rewrite
 from openai_middleware.contract import OpenAIEndpoint
 from openai_middleware.drivers.asgi import OpenAIMiddleware
 from openai_middleware.drivers.wsgi import OpenAIWSGIMiddleware
@@ -10,7 +11,6 @@ from openai_middleware.handlers.response import Response
 from openai_middleware.handlers.wsgi_app import WSGIHandlerApp
 from openai_middleware.replies.reply import Reply, ToolCall, Usage
 from openai_middleware.request.call import OpenAICall
-from openai_middleware.rewrites.rewrite import Rewrite
 
 __all__ = [
     "APIHandlerAction",

@@ -1,28 +1,26 @@
 """The options that are features, in the order in which they are applied to a route."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from openai_middleware.config import APIHandlerConfig
 from openai_middleware.contract import Contract
 from openai_middleware.handlers.bridged import BridgedHandler
 from openai_middleware.handlers.dispatcher import Dispatcher
 from openai_middleware.options import Options
 from openai_middleware.replies.chat_call import CHAT
-from openai_middleware.rewrites import rewrites_of, rewritten
+from openai_middleware.rewrites import Rewrite, rewritten
 from openai_middleware.rewrites.bridge import Bridge
 from openai_middleware.route import Feature, Route
 
 
-def features_of(options: Options, contract: Contract, config: APIHandlerConfig) -> Iterator[Feature]:
+def features_of(options: Options, contract: Contract, rewrites: Mapping[str, Rewrite | str]) -> Iterator[Feature]:
     """The features that some options ask for.
 
     Raises:
         ConfigurationError: An option is none that makes a feature.
     """
-    given, handler_path = options.get("rewrites"), options.get("handler_path")
-    if given or handler_path:
-        yield rewritten(rewrites_of(given, handler_path, config.endpoints.values(), contract))
+    if rewrites:
+        yield rewritten(rewrites)
     handlers = options.get("handlers")
     if handlers is not None:
         yield answered_by(Dispatcher.of(handlers, contract))

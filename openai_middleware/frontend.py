@@ -1,7 +1,7 @@
 """The frontend: options and configuration compiled once into a table, which opens exchanges."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Final, Unpack
 
@@ -15,6 +15,7 @@ from openai_middleware.request.path import RequestPath, normalised
 from openai_middleware.request.path_template import PathTemplate
 from openai_middleware.request.refusal import log_refusal
 from openai_middleware.request.route_table import Match, RouteTable, wildcard_prefix
+from openai_middleware.rewrites import rewrites_of, warn_of_absent_routes
 from openai_middleware.route import Endpoint, RouteCompiler
 
 logger = logging.getLogger("openai_middleware")
@@ -55,14 +56,24 @@ class Frontend:
         compiled = self._endpoints = [Endpoint(endpoint, contract) for endpoint in config.endpoints.values()]
         self._table = RouteTable((e.config.http_method.value, e.config.path, e) for e in compiled)
         self._guard = RouteTable(_normalised_endpoints(compiled)) if any(e.is_forbidden for e in compiled) else None
+        given, handler_path = options.get("rewrites"), options.get("handler_path")
+        self._rewrites = rewrites_of(given, handler_path, config.endpoints.values(), contract)
         compiler = RouteCompiler(
             contract,
             options.get("absent_optional", "omit"),
             options.get("extra_fields", "drop"),
-            tuple(features_of(options, contract, config)),
+            tuple(features_of(options, contract, self._rewrites)),
         )
         # Which endpoints match together shows only in requests; there are as many sets as there are kinds of paths.
         self._route = lru_cache(maxsize=4096)(compiler.compile)
+
+    def warn_of_absent_routes(self, has_route: Callable[[str, str], bool]) -> None:
+        """Say in the log which rewrites send requests to no route of the app.
+
+        Args:
+            has_route: Whether the app has a route for a method and a path.
+        """
+        warn_of_absent_routes(self._rewrites, has_route)
 
     def open(
         self,

@@ -98,8 +98,11 @@ def checked_config(
             for endpoint in openai_endpoints(endpoints, prefix, contract):
                 config.add_endpoint_config(endpoint)
         else:
-            struct = given.to_dict() if isinstance(given, APIHandlerConfig) else given
-            config = APIHandlerConfig.from_dict(struct, context={"contract": contract})
+            context = {"contract": contract}
+            if isinstance(given, APIHandlerConfig):
+                config = given.copy(context=context)
+            else:
+                config = APIHandlerConfig.from_dict(given, context=context)
     mistakes.extend(configuration_mistakes(config.endpoints.values(), contract))
     with mistakes:
         handlers = Dispatcher.of(options.get("handlers"), contract)

@@ -71,10 +71,16 @@ class Once:
     def __init__(self) -> None:
         self._said: set[str] = set()
 
-    def warn(self, message: str) -> None:
-        """Log a warning, the first time."""
-        if message not in self._said:
-            self._said.add(message)
+    def warn(self, message: str, *, about: str | None = None) -> None:
+        """Log a warning, the first time.
+
+        Args:
+            message: What is said.
+            about: What it is about, where the message differs from request to request.
+        """
+        about = about or message
+        if about not in self._said:
+            self._said.add(about)
             logger.warning(message)
 
 
@@ -129,6 +135,7 @@ class Route:
 
     Attributes:
         name: The operation, or the endpoint's key, for messages.
+        key: The endpoint's key.
         operation: The operation of the OpenAI API, or None.
         request_mapping: From the body to keyword arguments, or None.
         response_mapping: From the app's JSON answer to the client's, or None.
@@ -143,6 +150,7 @@ class Route:
     """
 
     name: str
+    key: str
     operation: str | None
     request_mapping: RequestMapping | None
     response_mapping: ResponseMapping | None
@@ -203,6 +211,7 @@ class RouteCompiler:
         is_multipart = operation is not None and operation.request == "multipart"
         route = Route(
             name=top.operation or top.get_endpoint_key(),
+            key=top.get_endpoint_key(),
             operation=top.operation,
             request_mapping=(RequestMapping(request_rules, is_ordered=operation is None) if request_rules else None),
             response_mapping=self._response_mapping(response_rules, nullable, operation),

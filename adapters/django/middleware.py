@@ -76,8 +76,8 @@ class OpenAIMiddleware:
             with reporting(app_request.call):
                 response = answer(exchange.handler, app_request.call, request)
                 return _mapped(exchange, request, response)
-        with _seen_by_the_app(request, app_request):
-            response = self._get_response(request)
+        with _seen_by_the_app(request, app_request) as seen:
+            response = self._get_response(seen)
         return _mapped(exchange, request, response)
 
     async def _serve_async(self, request: HttpRequest) -> HttpResponseBase:
@@ -99,8 +99,8 @@ class OpenAIMiddleware:
             with reporting(app_request.call):
                 response = await aanswer(exchange.handler, app_request.call, request)
                 return await _amapped(exchange, request, response)
-        with _seen_by_the_app(request, app_request):
-            response = await self._get_response(request)
+        with _seen_by_the_app(request, app_request) as seen:
+            response = await self._get_response(seen)
         return await _amapped(exchange, request, response)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -156,50 +156,65 @@ async def _amapped(exchange: Exchange, request: HttpRequest, response: HttpRespo
 
 
 @contextmanager
-def _seen_by_the_app(request: HttpRequest, app_request: AppRequest) -> Iterator[None]:
-    """Make the request the app's. Middlewares further out look at the same one again when they handle what leaves."""
+def _seen_by_the_app(request: HttpRequest, app_request: AppRequest) -> Iterator[HttpRequest]:
+    """The request as the app is to see it. Middlewares further out look at theirs when they handle what leaves."""
     request.openai_call = app_request.call
     below = app_request.path.removeprefix(request.META["SCRIPT_NAME"])
     if app_request.raw_path is not None:
-        with _redirected(request, app_request, below):
-            yield
+        redirected_request = _redirected(request, app_request, below)
+        yield redirected_request
+        _hand_back(request, redirected_request)
         return
     if below != request.path_info:
         request.path_info, request.path = below, app_request.path
     removed = {key: request.META.pop(key) for key in keys_left_out(request.META, app_request)}
     vars(request).pop("headers", None)  # Django keeps what it once read of META
     try:
-        yield
+        yield request
     finally:
         vars(request).pop("headers", None)
         request.META.update(removed)
 
 
 # What Django has read of a request, and keeps.
-_READ = ("headers", "GET", "_current_scheme_host", "_post", "_files", "accepted_types", "accepted_types_by_precedence")
+_READ = ("headers", "GET", "accepted_types", "accepted_types_by_precedence")
+_READ_OF_BODY = ("_post", "_files", "_data")
 
 
-@contextmanager
-def _redirected(request: HttpRequest, app_request: AppRequest, path: str) -> Iterator[None]:
-    """Make the request one to another route of the app."""
-    own = vars(request)
-    before, meta = own.copy(), request.META.copy()
-    for key in keys_left_out(request.META, app_request):
-        del request.META[key]
-    request.META |= redirected(request.META, app_request) | {"PATH_INFO": path}
-    for name in _READ:
-        own.pop(name, None)
-    request.method, request.path_info, request.path = app_request.method, path, app_request.path
+def _redirected(request: HttpRequest, app_request: AppRequest, path: str) -> HttpRequest:
+    """A request to another route of the app. One of its own, since what streams may look at it later."""
+    own = request.__class__.__new__(request.__class__)
+    fields = vars(own)
+    fields |= {name: value for name, value in vars(request).items() if name not in _READ}
+    left_out = keys_left_out(request.META, app_request)
+    meta = {name: value for name, value in request.META.items() if name not in left_out}
+    own.META = meta | redirected(meta, app_request) | {"PATH_INFO": path}
+    own.method, own.path_info, own.path = app_request.method, path, app_request.path
+    if is_asgi(request):
+        own.scope = {
+            **request.scope,
+            "method": app_request.method,
+            "path": app_request.path,
+            "raw_path": app_request.raw_path,
+            "query_string": app_request.query,
+            "headers": app_request.headers,
+        }
+    else:
+        own.environ = own.META
     if app_request.body is not None:
-        request.META["CONTENT_LENGTH"] = str(len(app_request.body))
-        request._body, request._stream, request._read_started = app_request.body, BytesIO(app_request.body), False
-        request.content_type, request.content_params = request.META["CONTENT_TYPE"], {}
-    try:
-        yield
-    finally:
-        request.META.clear()
-        request.META.update(meta)
-        for name in ("method", "path_info", "path", "content_type", "content_params", "_body", "_stream"):
-            own[name] = before.get(name)
-        for name in _READ:
-            own.pop(name, None)
+        for name in _READ_OF_BODY:
+            fields.pop(name, None)
+        own.META["CONTENT_LENGTH"] = str(len(app_request.body))
+        own._body, own._stream, own._read_started = app_request.body, BytesIO(app_request.body), False
+        own.content_type, own.content_params = own.META["CONTENT_TYPE"], {}
+    return own
+
+
+def _hand_back(request: HttpRequest, own: HttpRequest) -> None:
+    """Let middlewares further out see what those below have found out, such as the user."""
+    of_body = () if own._stream is request._stream else _READ_OF_BODY
+    fields = vars(request)
+    for name, value in vars(own).items():
+        if name not in fields and name not in _READ and name not in of_body:
+            fields[name] = value
+    request.resolver_match = own.resolver_match

@@ -1,9 +1,10 @@
 """One call that installs everything in a FastAPI or Starlette app."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Unpack
 
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Match
 
 from openai_middleware.adapters.fastapi.openapi import describe_operations
 from openai_middleware.adapters.fastapi.responses import openai_error_response
@@ -38,9 +39,20 @@ def set_openai_frontend(
     """
     frontend = Frontend(endpoints, prefix, **options)
     app.add_middleware(_OriginalErrors)
-    app.add_middleware(ASGIDriver, frontend=frontend)
+    app.add_middleware(_driver, frontend=frontend, routes=app.routes)
     app.add_exception_handler(OpenAIError, openai_error_response)
     describe_operations(app, frontend)
+
+
+def _driver(app: ASGIApp, frontend: Frontend, routes: Sequence[BaseRoute]) -> ASGIDriver:
+    """The driver, made when the app starts: all of its routes are there."""
+    scope = {"type": "http", "root_path": "", "headers": []}
+    frontend.warn_of_absent_routes(
+        lambda method, path: any(
+            route.matches({**scope, "method": method, "path": path})[0] is Match.FULL for route in routes
+        )
+    )
+    return ASGIDriver(app, frontend)
 
 
 # Starlette's own words, which tell its RuntimeError from an app's.

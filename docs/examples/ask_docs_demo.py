@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+import legacy_demo
 import openai
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
 from openai.types.responses import ResponseStreamEvent
@@ -281,6 +282,7 @@ def main() -> None:
         files(client)
         broken_streams(client)
         errors(client)
+    legacy_demo.main()
     print("\nEverything came back as it should.")
 
 

@@ -5,7 +5,6 @@ gunicorn --chdir docs/examples auth_api_key:wsgi_app
 """
 
 import asyncio
-import time
 from contextvars import ContextVar
 from typing import Any
 
@@ -50,11 +49,8 @@ class KeyCheck:
         await self.app(scope, receive, send)
 
 
-def whoami(body: Any, *, model: str, messages: list[Any]) -> dict[str, Any]:
-    answer = {"role": "assistant", "content": f"You are {current_user.get()}."}
-    choice = {"index": 0, "message": answer, "finish_reason": "stop"}
-    about = {"id": "chatcmpl-1", "object": "chat.completion", "created": int(time.time()), "model": model}
-    return {**about, "choices": [choice]}
+def whoami() -> str:
+    return f"You are {current_user.get()}."
 
 
 app = KeyCheck(OpenAIMiddleware(HandlerApp(whoami), prefix="/v1"))

@@ -3,7 +3,6 @@
 gunicorn --chdir docs/examples --threads 8 auth_django:application
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -83,11 +82,8 @@ def key_check(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callab
 
 @openai_view
 @csrf_exempt
-def create(request: HttpRequest, *, model: str) -> dict[str, Any]:
-    answer = {"role": "assistant", "content": f"You are {request.user.get_username()}."}
-    choice = {"index": 0, "message": answer, "finish_reason": "stop"}
-    about = {"id": "chatcmpl-1", "object": "chat.completion", "created": int(time.time()), "model": model}
-    return {**about, "choices": [choice]}
+def create(request: HttpRequest) -> str:
+    return f"You are {request.user.get_username()}."
 
 
 @csrf_exempt

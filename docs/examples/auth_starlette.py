@@ -4,7 +4,6 @@ uvicorn --app-dir docs/examples auth_starlette:app
 """
 
 import asyncio
-import time
 from typing import Any
 
 import httpx
@@ -41,11 +40,8 @@ def app_with_routes() -> FastAPI:
     app = FastAPI()
 
     @app.post("/v1/chat/completions")
-    async def create(request: Request) -> dict[str, Any]:
-        answer = {"role": "assistant", "content": f"You are {request.user.display_name}."}
-        choice = {"index": 0, "message": answer, "finish_reason": "stop"}
-        about = {"id": "chatcmpl-1", "object": "chat.completion", "created": int(time.time()), "model": "m"}
-        return {**about, "choices": [choice]}
+    async def create(request: Request) -> str:
+        return f"You are {request.user.display_name}."
 
     return app
 

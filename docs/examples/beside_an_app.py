@@ -4,7 +4,6 @@ uvicorn --app-dir docs/examples beside_an_app:app
 """
 
 import asyncio
-from typing import Any
 
 import httpx
 import openai
@@ -17,18 +16,11 @@ app = FastAPI()
 
 
 @app.post("/v1/chat/completions")
-async def chat() -> dict[str, Any]:
-    message = {"role": "assistant", "content": "Hello from the app.", "refusal": None}
-    choice = {"index": 0, "finish_reason": "stop", "message": message, "logprobs": None}
-    return {"id": "c", "object": "chat.completion", "created": 1, "model": "house", "choices": [choice]}
+async def chat() -> str:
+    return "Hello from the app."
 
 
-def models(body: Any) -> dict[str, Any]:
-    house = {"id": "house", "object": "model", "created": 1, "owned_by": "us"}
-    return {"object": "list", "data": [house]}
-
-
-set_openai_frontend(app, prefix="/v1", handlers={"models.list": models})
+set_openai_frontend(app, prefix="/v1", handlers={"models.list": lambda: ["house"]})
 # --8<-- [end:app]
 
 

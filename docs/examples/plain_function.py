@@ -5,7 +5,6 @@ gunicorn --chdir docs/examples plain_function:wsgi_app
 """
 
 import asyncio
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,23 +15,9 @@ import openai
 from openai_middleware import HandlerApp, OpenAIEndpoint, OpenAIMiddleware, OpenAIWSGIMiddleware, WSGIHandlerApp
 
 
-def shout(body: Any, *, model: str, messages: list[dict[str, Any]], stream: bool = False) -> Any:
-    words = messages[-1]["content"].upper().split()
-    if stream:
-        return chunks(model, words)
-    message = {"role": "assistant", "content": " ".join(words)}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    return {**about("chat.completion", model), "choices": [choice]}
-
-
-def chunks(model: str, words: list[str]) -> Iterator[dict[str, Any]]:
-    for word in words:
-        choice = {"index": 0, "delta": {"content": f"{word} "}, "finish_reason": None}
-        yield {**about("chat.completion.chunk", model), "choices": [choice]}
-
-
-def about(kind: str, model: str) -> dict[str, Any]:
-    return {"id": "chatcmpl-1", "object": kind, "created": int(time.time()), "model": model}
+def shout(body: Any, *, messages: list[dict[str, Any]]) -> Iterator[str]:
+    for word in messages[-1]["content"].upper().split():
+        yield f"{word} "
 
 
 app = OpenAIMiddleware(HandlerApp(shout), [OpenAIEndpoint.CHAT_COMPLETIONS], prefix="/v1")

@@ -65,6 +65,7 @@ async def main() -> None:
         messages: Any = [{"role": "user", "content": "Hello"}]
         completion = await client.chat.completions.create(model="parrot", messages=messages, n=2)
         print([choice.message.content for choice in completion.choices])
+        print((await client.responses.create(model="parrot", input="Hello")).output_text)
         completion = await client.chat.completions.create(model="whoami", messages=messages)
         print(completion.choices[0].message.content)
         for wrong in ({"model": "unheard-of"}, {"model": "support-agent", "n": 2}):

@@ -16,6 +16,7 @@ from openai_middleware.config.configuration import Configuration, configuration,
 from openai_middleware.config.contract_option import contract_of
 from openai_middleware.config.endpoint import APIHandlerAction, EndpointConfig, endpoint_key, with_leading_slash
 from openai_middleware.config.openai_endpoints import openai_endpoints
+from openai_middleware.config.rewrite import Rewrite
 from openai_middleware.contract import Contract, OpenAIEndpoint
 from openai_middleware.mistakes import Mistakes
 
@@ -72,6 +73,8 @@ class APIHandlerConfig(Configuration):
         input_body_mappings: BodyMappings | None = None,
         output_body_mappings: BodyMappings | None = None,
         stream_body_mappings: BodyMappings | None = None,
+        *,
+        rewrite: Rewrite | str | None = None,
     ) -> None:
         """Add an endpoint; the arguments are those of `EndpointConfig`.
 
@@ -87,6 +90,7 @@ class APIHandlerConfig(Configuration):
                 input_body_mappings,
                 output_body_mappings,
                 stream_body_mappings,
+                rewrite=rewrite,
             )
         )
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import wraps
 from inspect import signature
-from typing import Any, Final, Self, TypeVar, dataclass_transform
+from typing import Any, Final, Literal, Self, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
@@ -20,11 +20,32 @@ class Configuration:
     """A part of a configuration: strict fields, and a dictionary form."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as plain JSON values; what is None is left out."""
+        """The configuration as plain JSON values; what is None is left out.
+
+        Raises:
+            ConfigurationError: There is a function in it, which has no such form.
+        """
+        try:
+            return self._dumped("json")
+        except ValueError as error:  # pydantic wraps what a serializer raises
+            if isinstance(error.__cause__, ConfigurationError):
+                raise error.__cause__ from None
+            raise
+
+    def copy(self, *, context: Mapping[str, Any] | None = None) -> Self:
+        """An equal configuration of its own, checked once more.
+
+        Args:
+            context: What validators of the class know beside it.
+
+        Raises:
+            ConfigurationError: With every mistake in it.
+        """
+        return self.from_dict(self._dumped("python"), context=context)
+
+    def _dumped(self, mode: Literal["json", "python"]) -> dict[str, Any]:
         adapter = TypeAdapter(type(self))
-        struct: dict[str, Any] = adapter.dump_python(
-            self, mode="json", exclude_none=True, warnings=False, by_alias=True
-        )
+        struct: dict[str, Any] = adapter.dump_python(self, mode=mode, exclude_none=True, warnings=False, by_alias=True)
         return struct
 
     @classmethod

@@ -1,13 +1,15 @@
 """One endpoint: its method and path, what is allowed, and how bodies are mapped."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPMethod
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, TypeAdapter
 
 from openai_middleware.config.body_mappings import BodyMappings
 from openai_middleware.config.configuration import Configuration, configuration
+from openai_middleware.config.rewrite import Rewrite
 from openai_middleware.mistakes import report_mistakes, reported_mistakes
 from openai_middleware.request.path_template import path_mistakes
 
@@ -34,8 +36,21 @@ def _checked_path(path: str) -> str:
     return path
 
 
+def _rewrite_of(value: object) -> object:
+    return Rewrite.from_dict(value) if isinstance(value, Mapping) else value
+
+
+def _dictionary_of(rewrite: Rewrite | str) -> dict[str, Any] | str:
+    return rewrite if isinstance(rewrite, str) else rewrite.to_dict()
+
+
 _Method = Annotated[HTTPMethod, BeforeValidator(_upper_case)]
 _Path = Annotated[str, AfterValidator(_checked_path)]
+_Rewrite = Annotated[
+    Rewrite | str | None,
+    PlainValidator(_rewrite_of),
+    PlainSerializer(_dictionary_of, when_used="json-unless-none"),
+]
 _method_of = TypeAdapter[HTTPMethod](_Method).validate_python
 
 
@@ -66,6 +81,8 @@ class EndpointConfig(Configuration):
             as it is, or filters it as the operation has it. Nothing is mandatory in an event.
         operation: The operation of the OpenAI API that this is, such as `chat.completions.create`, or None. It brings
             the types of query parameters and all else that the contract knows of the operation.
+        rewrite: The route of the app that serves the endpoint instead: a `Rewrite`, or its dictionary; its target
+            alone, where the app takes the keyword arguments; or the operation by way of which this one is served.
 
     Raises:
         ConfigurationError: With every mistake in these values.
@@ -79,6 +96,7 @@ class EndpointConfig(Configuration):
     output_body_mappings: BodyMappings | None = None
     stream_body_mappings: BodyMappings | None = None
     operation: str | None = None
+    rewrite: _Rewrite = None
 
     def get_endpoint_key(self) -> str:
         """The key under which `APIHandlerConfig.endpoints` holds this endpoint."""

@@ -1,7 +1,7 @@
 """The messages of an ASGI app on their way to the server."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 
 from openai_middleware.answer.answer import Answer
@@ -60,16 +60,11 @@ class Outgoing:
 
         return receive_replayed
 
-    async def send(self, message: Message) -> None:
-        """The app's `send`."""
-        if not self._is_passing or self._queue is not None:
-            await self._forward((message,) if self._is_passing else self._leaving(message))
-            return
-        try:
-            await self._send(message)
-        except BaseException:
-            self._is_broken = True
-            raise
+    def send(self, message: Message) -> Awaitable[None]:
+        """The app's `send`. What passes is the server's own business: no step more for each of its messages."""
+        if not self._is_passing:
+            return self._forward(self._leaving(message))
+        return self._send(message) if self._queue is None else self._forward((message,))
 
     async def end(self) -> None:
         """Let go of what was held back for an exception that has not come."""
@@ -159,7 +154,10 @@ class Outgoing:
             if not answer.is_complete and not self._receiving:
                 self._last = message
                 return (*self._begun(answer), {**message, "body": ready, "more_body": True}) if ready else ()
-            ready += answer.finish()
+            try:
+                ready += answer.finish()
+            except OpenAIError as error:
+                return self._replaced_by(error)
             self._is_passing = True
         elif not ready:
             return ()
@@ -171,7 +169,10 @@ class Outgoing:
         if last is None or answer is None:
             return ()
         self._last, self._is_passing = None, True
-        rest = answer.finish()
+        try:
+            rest = answer.finish()
+        except OpenAIError as error:
+            return self._replaced_by(error)
         return (*self._begun(answer), {**last, "body": rest})
 
     def _begun(self, answer: Answer) -> Sequence[Message]:

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+from openai_middleware.errors import OpenAIError
 from openai_middleware.handlers.dispatcher import Dispatcher, as_handler
-from openai_middleware.handlers.handler import HandlerFunction, reporting, unknown_url
+from openai_middleware.handlers.handler import HandlerFunction, reported, reporting, unknown_url
 from openai_middleware.handlers.replying import arespond
 from openai_middleware.handlers.response import Response
 from openai_middleware.headers import Header, as_bytes
@@ -79,8 +80,12 @@ async def answer_call(
     """
     if not is_on_asyncio():
         raise RuntimeError(_NEEDS_ASYNCIO)
-    with reporting(call):
+    try:
         response = await arespond(source, call, pool=pool)
+    except OpenAIError:
+        raise
+    except Exception as error:
+        raise reported(error, call) from error
     await send_response(response, call, receive, send, pool=pool, keep_alive=keep_alive)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from openai_middleware.handlers.handler import Handler, HandlerFunction
 from openai_middleware.handlers.response import Response
 from openai_middleware.iteration import OwnLoop
+from openai_middleware.replies.chat_call import CHAT
 from openai_middleware.replies.chat_reader import is_chat_object
 from openai_middleware.replies.chat_request import ChatRequest
 from openai_middleware.replies.forms import is_reply, refuse_choices
@@ -23,7 +24,8 @@ class ReplyHandler:
     """A function that replies. It is called as `function(messages, **kwargs)`, both in the form of chat completions.
 
     Args:
-        function: The function. Where it declares `n`, it may return a list of replies: the choices.
+        function: The function. Where it declares `n`, it may return a list of replies: the choices of a chat
+            completion. On the other operations it is a list of one.
 
     Attributes:
         name: What messages call the function.
@@ -46,19 +48,20 @@ class ReplyHandler:
             TypeError: The function returned no reply.
         """
         request = self._request(call)
-        return self._checked(self._handler.run(call, request.messages, kwargs=self._kwargs(request), loop=loop))
+        return self._checked(call, self._handler.run(call, request.messages, kwargs=self._kwargs(request), loop=loop))
 
     async def arun(self, call: OpenAICall, *first: Any, pool: ThreadPoolExecutor | None = None) -> Any:
         """The same as `run`, on an event loop."""
         request = self._request(call)
-        return self._checked(await self._handler.arun(call, request.messages, kwargs=self._kwargs(request), pool=pool))
+        result = await self._handler.arun(call, request.messages, kwargs=self._kwargs(request), pool=pool)
+        return self._checked(call, result)
 
     def handler_for(self, call: OpenAICall) -> CallHandler:
         """See `HandlerSource.handler_for`."""
         return self
 
     def _request(self, call: OpenAICall) -> ChatRequest:
-        if not self.takes_choices:
+        if not (self.takes_choices and call.operation == CHAT):
             refuse_choices(call.kwargs)
         return ChatRequest(call.operation, call.kwargs)
 
@@ -72,11 +75,14 @@ class ReplyHandler:
         }
         return given | ({"messages": request.messages} if self._handler.declares("messages") else {})
 
-    def _checked(self, result: Any) -> Any:
+    def _checked(self, call: OpenAICall, result: Any) -> Any:
         if is_reply(result) or is_chat_object(result) or isinstance(result, Iterator | AsyncIterable | Response):
             return result
         if self.takes_choices and isinstance(result, list) and all(is_reply(reply) for reply in result):
-            return Choices(result)
+            if call.operation == CHAT:
+                return Choices(result)
+            if len(result) == 1:
+                return result[0]
         what = "a reply is a str, a Reply, an iterator of them, or a chat completion"
         raise TypeError(f"{self._handler.name} returned no reply but a {type(result).__name__}: {what}.")
 

@@ -3,6 +3,7 @@
 The first item of an iterator is awaited: until then, a failure is a status.
 """
 
+import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -22,6 +23,8 @@ from openai_middleware.replies.forms import RENDERINGS, is_reply, plain_answer, 
 from openai_middleware.replies.rendering import NotAReplyError, Rendering
 from openai_middleware.request.call import OpenAICall
 from openai_middleware.route import CallHandler, HandlerSource
+
+logger = logging.getLogger("openai_middleware")
 
 _END: Final = object()
 
@@ -144,12 +147,12 @@ class _Answering:
     def __init__(self, handler: CallHandler, call: OpenAICall) -> None:
         self._handler = handler
         self.call = call
-        self._render = RENDERINGS.get(call.operation or "")
+        self._takes_replies = call.operation in RENDERINGS
         self.is_stream = call.kwargs.get("stream") is True
 
     def may_iterate(self, result: Any) -> bool:
         """Whether a result is an iterator that may give the pieces of a reply."""
-        return self._render is not None and isinstance(result, Iterator | AsyncIterable)
+        return self._takes_replies and isinstance(result, Iterator | AsyncIterable)
 
     def is_said(self, item: Any) -> bool:
         """Whether the first item of an iterator shows that its items are a reply."""
@@ -159,10 +162,9 @@ class _Answering:
 
     def begin(self) -> Rendering:
         """Begin a reply."""
-        assert self._render is not None
         if not self._handler.takes_choices:
             refuse_choices(self.call.kwargs)
-        return self._render(self.call.kwargs)
+        return RENDERINGS[self.call.operation or ""](self.call.kwargs)
 
     def fed(self, rendering: Rendering, item: Any) -> bytes:
         """Feed an item, and return what it makes.
@@ -187,7 +189,7 @@ class _Answering:
                 choices.choose(index)
                 events += self.fed(choices, reply)
             return self._said(choices, events)
-        if self._render is not None and self.is_said(result):
+        if self._takes_replies and self.is_said(result):
             rendering = self.begin()
             return self._said(rendering, self.fed(rendering, result))
         plain = plain_answer(call.operation, call.kwargs, result)
@@ -222,7 +224,13 @@ class _Answering:
         """What ends a stream whose handler failed; the log has the rest."""
         if isinstance(error, NotAReplyError):
             error = self._named(error)
-        return rendering.fail(error if isinstance(error, OpenAIError) else reported(error, self.call))
+        if not isinstance(error, OpenAIError):
+            error = reported(error, self.call)
+        else:
+            call = self.call
+            message = "%s: the reply broke off with %d %s (request %s)."
+            logger.warning(message, call.operation, error.status_code, error.code or error.type, call.request_id)
+        return rendering.fail(error)
 
     def _named(self, error: NotAReplyError) -> TypeError:
         return TypeError(f"{self._handler.name} gave no reply: {error}.")

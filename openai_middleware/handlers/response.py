@@ -16,6 +16,7 @@ TEXT = "text/plain; charset=utf-8"
 BYTES = "application/octet-stream"
 EVENT_STREAM = "text/event-stream"
 
+_AGAINST_BUFFERING: Final = as_text(AGAINST_BUFFERING)
 _WITHOUT_BODY: Final = {204, 304}
 _LINE_END: Final = re.compile("\r\n|\n|\r")
 
@@ -78,11 +79,15 @@ class Response:
     @classmethod
     def rendered(cls, body: bytes | Iterator[bytes] | AsyncIterator[bytes]) -> "Response":
         """An answer that is right as it is: a JSON document, or the events of a stream."""
+        response = cls.__new__(cls)
+        response.status_code = 200
+        response.content = response.events = None
         if isinstance(body, bytes):
-            return cls(body, content_type=JSON)
-        response = cls(b"", content_type=EVENT_STREAM, headers=dict(as_text(AGAINST_BUFFERING)))
-        response.content, response.events = None, body
-        response.headers = [header for header in response.headers if header[0] != "content-length"]
+            response.content = body
+            response.headers = [("content-type", JSON), ("content-length", str(len(body)))]
+        else:
+            response.events = body
+            response.headers = [("content-type", EVENT_STREAM), *_AGAINST_BUFFERING]
         return response
 
     @classmethod

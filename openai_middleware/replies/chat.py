@@ -38,14 +38,14 @@ class ChatRendering(PieceRendering):
         self._includes_usage = isinstance(options, Mapping) and options.get("include_usage") is True
         functions = request.get("functions")
         self._is_legacy = isinstance(functions, list) and bool(functions) and not request.get("tools")
-        custom = [tool.get("custom") for tool in tools_of(request) if tool.get("type") == "custom"]
-        self._custom = {tool["name"] for tool in custom if isinstance(tool, Mapping) and "name" in tool}
+        self._request = request
         self._identity = identity
-        self._head = b"data: " + encoded(identity | {"object": "chat.completion.chunk"})[:-1] + b',"choices":'
-        self._tail = b',"usage":null}\n\n' if self._includes_usage else b"}\n\n"
         self._choice = _Choice(0)
         self._choices = [self._choice]
-        self.choose(0)
+        if self._is_stream:
+            self._head = b"data: " + encoded(identity | {"object": "chat.completion.chunk"})[:-1] + b',"choices":'
+            self._tail = b',"usage":null}\n\n' if self._includes_usage else b"}\n\n"
+            self.choose(0)
 
     def choose(self, index: int) -> None:
         """Let the pieces that follow belong to a choice. Without it there is one, the first."""
@@ -54,6 +54,8 @@ class ChatRendering(PieceRendering):
         self._choice.finish_reason = self.finish_reason
         self._choice = self._choices[index]
         self.finish_reason = self._choice.finish_reason
+        if not self._is_stream:
+            return
         self._text_head = self._head + b'[{"index":%d,"delta":{"content":' % index
         self._text_tail = b'},"logprobs":null,"finish_reason":null}]' + self._tail
 
@@ -123,7 +125,7 @@ class ChatRendering(PieceRendering):
 
     def _tool_call(self, name: str, identifier: str | None, arguments: str, *, is_whole: bool) -> bytes:
         calls = self._choice.calls
-        call = _Call(identifier or new_identifier("call_"), name, is_custom=name in self._custom)
+        call = _Call(identifier or new_identifier("call_"), name, is_custom=self._is_custom(name))
         calls.append(call)
         if not self._is_legacy:
             ready = self._chunk({"tool_calls": [{"index": len(calls) - 1, **call.as_object("")}]})
@@ -134,6 +136,10 @@ class ChatRendering(PieceRendering):
         if call.is_custom and arguments == "{}":
             return ready
         return ready + self._arguments(arguments) if arguments else ready
+
+    def _is_custom(self, name: str) -> bool:
+        tools = (tool.get("custom") for tool in tools_of(self._request) if tool.get("type") == "custom")
+        return any(isinstance(tool, Mapping) and tool.get("name") == name for tool in tools)
 
     def _arguments(self, text: str) -> bytes:
         calls = self._choice.calls

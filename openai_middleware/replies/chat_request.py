@@ -6,11 +6,14 @@ from typing import Any, Final
 from openai_middleware.errors import BadRequestError
 from openai_middleware.replies.chat_tools import chat_tool_choice, chat_tools
 from openai_middleware.replies.completions import prompt_of
+from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH
 
 _ROLES: Final = ("system", "developer", "user", "assistant")
-_SAME_NAME: Final = (
-    *("model", "temperature", "top_p", "metadata", "service_tier", "prompt_cache_key"),
-    *("safety_identifier", "user", "stream"),
+_SAME_NAME: Final = frozenset(
+    (
+        *("model", "temperature", "top_p", "metadata", "service_tier", "prompt_cache_key"),
+        *("safety_identifier", "user", "stream", REQUEST_PATH, REQUEST_METHOD),
+    )
 )
 _WAY_OUT: Final = "Nothing is stored on this server: send the items themselves in `input`, and `store: false`."
 
@@ -225,9 +228,17 @@ def _reasoning_text(item: Mapping[str, Any]) -> str:
 
 def _chat_fields(request: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The other fields of a Responses request in chat form."""
-    for name in _SAME_NAME:
-        if request.get(name) is not None:
-            yield name, request[name]
+    for name, value in request.items():
+        if name in _SAME_NAME and value is not None:
+            yield name, value
+        elif name == "max_output_tokens" and value is not None:
+            yield "max_completion_tokens", value
+        elif name == "reasoning" and isinstance(value, Mapping) and value.get("effort") is not None:
+            yield "reasoning_effort", value["effort"]
+        elif name == "text" and isinstance(value, Mapping):
+            yield from _text_fields(value)
+        elif name == "top_logprobs" and value:
+            yield from (("logprobs", True), (name, value))
     if request.get("stream") is True:
         # Responses always tell the usage, and chunks only where they were asked for it.
         yield "stream_options", {"include_usage": True}
@@ -239,20 +250,6 @@ def _chat_fields(request: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield "tool_choice", choice
         if request.get("parallel_tool_calls") is not None:
             yield "parallel_tool_calls", request["parallel_tool_calls"]
-    if request.get("max_output_tokens") is not None:
-        yield "max_completion_tokens", request["max_output_tokens"]
-    reasoning = request.get("reasoning")
-    if isinstance(reasoning, Mapping) and reasoning.get("effort") is not None:
-        yield "reasoning_effort", reasoning["effort"]
-    text = request.get("text")
-    if isinstance(text, Mapping):
-        yield from _text_fields(text)
-    if request.get("top_logprobs"):
-        yield "logprobs", True
-        yield "top_logprobs", request["top_logprobs"]
-    for name, value in request.items():
-        if name.startswith("mlrun_request_"):
-            yield name, value
 
 
 def _text_fields(text: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

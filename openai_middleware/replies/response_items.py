@@ -38,7 +38,7 @@ class MessageItem:
         content = [part.as_object(part.text()) for part in self.parts]
         return {"id": self.id, "type": "message", "status": status, "role": "assistant", "content": content}
 
-    def ending_part(self) -> Events:
+    def ending(self) -> Events:
         """The events that end the part that is open, each with its fields."""
         part = self.parts[-1]
         index = len(self.parts) - 1
@@ -47,8 +47,6 @@ class MessageItem:
         else:
             yield "output_text.done", {"content_index": index, "text": part.text(), "logprobs": []}
         yield "content_part.done", {"content_index": index, "part": part.as_object(part.text())}
-
-    ending = ending_part
 
 
 class ReasoningItem:

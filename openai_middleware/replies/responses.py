@@ -1,6 +1,6 @@
 """A reply as a Response, whole or as its events."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -31,6 +31,11 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "frequency_penalty": 0,
     "previous_response_id": None,
 }
+_TEXT: Final = {"format": {"type": "text"}}
+_REASONING: Final = {"effort": None, "summary": None}
+
+Item = MessageItem | ReasoningItem | CallItem
+
 _CUT: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
@@ -60,36 +65,36 @@ class ResponseRendering(PieceRendering):
             "completed_at": None,
         }
         self._is_stream = request.get("stream") is True
-        self._kinds = dict(_kinds_of_tools(request))
+        self._request = request
         self._number = 0
         self._output: list[dict[str, Any]] = []
-        self._item: MessageItem | ReasoningItem | CallItem | None = None
+        self._item: Item | None = None
         self._is_open = False
         # Set while a text part is open: text is what nearly all pieces are.
-        self._text_event: tuple[bytes, list[str]] | None = None
+        self._append: Callable[[str], None] | None = None
+        self._place = b""
 
     def feed(self, piece: Any) -> bytes:
         """See `Rendering.feed`."""
-        if piece.__class__ is str and piece and self._text_event is not None:
-            tail, texts = self._text_event
-            texts.append(piece)
-            if not self._is_stream:
-                return b""
-            number = self._number
-            self._number = number + 1
-            try:
-                text = msgspec.json.encode(piece)
-            except UnicodeEncodeError:
-                text = encoded(piece)
-            return b"%b%d%b%b%b" % (_TEXT_DELTA, number, tail, text, _TEXT_DELTA_END)
-        return super().feed(piece)
+        append = self._append
+        if append is None or piece.__class__ is not str or not piece:
+            return super().feed(piece)
+        append(piece)
+        if not self._is_stream:
+            return b""
+        number = self._number
+        self._number = number + 1
+        try:
+            return _TEXT_DELTA % (number, self._place, _encode(piece))
+        except UnicodeEncodeError:
+            return _TEXT_DELTA % (number, self._place, encoded(piece))
 
     def finish(self) -> bytes:
         """See `Rendering.finish`."""
         ready = self._opening() + super().finish()
         if not self._output and self._item is None:
             # Readers take the first part of the first item for the answer.
-            ready += self._part("output_text")
+            ready += self._part("output_text")[1]
         reason = _CUT.get(self.finish_reason or "")
         is_cut = reason is not None
         ready += self._closed("incomplete" if is_cut and isinstance(self._item, MessageItem) else "completed")
@@ -108,7 +113,7 @@ class ResponseRendering(PieceRendering):
         ready = self._opening()
         if self._item is not None:
             self._output.append(self._item.as_object("incomplete"))
-            self._item = self._text_event = None
+            self._item = self._append = None
         self._response |= {
             "output": self._output,
             "usage": None if self.usage is None else response_usage(self.usage),
@@ -120,11 +125,14 @@ class ResponseRendering(PieceRendering):
         return self._response
 
     def _opening(self) -> bytes:
-        if self._is_open:
+        if self._is_open or not self._is_stream:
             return b""
         self._is_open = True
-        return self._event("response.created", response=self._response) + self._event(
-            "response.in_progress", response=self._response
+        self._number = 2
+        response = encoded(self._response)
+        return b"".join(
+            b'event: %b\ndata: {"type":"%b","sequence_number":%d,"response":%b}\n\n' % (kind, kind, number, response)
+            for number, kind in enumerate((b"response.created", b"response.in_progress"))
         )
 
     def _event(self, kind: str, **fields: Any) -> bytes:
@@ -134,14 +142,15 @@ class ResponseRendering(PieceRendering):
         self._number = number + 1
         return named_event({"type": kind, "sequence_number": number, **fields})
 
-    def _inner(self, kind: str, **fields: Any) -> bytes:
+    def _inner(self, item: Item, kind: str, **fields: Any) -> bytes:
         """An event within the item that is open."""
-        assert self._item is not None
-        return self._event(f"response.{kind}", item_id=self._item.id, output_index=len(self._output), **fields)
+        return self._event(f"response.{kind}", item_id=item.id, output_index=len(self._output), **fields)
 
-    def _opened(self, item: MessageItem | ReasoningItem | CallItem) -> bytes:
+    def _opened(self, item: Item) -> bytes:
         ready = self._opening() + self._closed()
         self._item = item
+        if not self._is_stream:
+            return b""
         return ready + self._event(
             "response.output_item.added", output_index=len(self._output), item=item.as_object("in_progress")
         )
@@ -153,83 +162,94 @@ class ResponseRendering(PieceRendering):
             return b""
         ready = b""
         if isinstance(item, CallItem) and not item.texts and not item.is_custom:
-            ready = self._arguments("{}")
-        ready += b"".join(self._inner(kind, **fields) for kind, fields in item.ending())
-        self._text_event = None
+            ready = self._argued(item, "{}")
+        if self._is_stream:
+            ready += b"".join(self._inner(item, kind, **fields) for kind, fields in item.ending())
+        self._append = None
         done = item.as_object(status)
         ready += self._event("response.output_item.done", output_index=len(self._output), item=done)
         self._output.append(done)
         self._item = None
         return ready
 
-    def _part(self, kind: str) -> bytes:
-        """Open a part of a message, and the message where none is open."""
-        ready = b""
-        if not isinstance(self._item, MessageItem):
-            ready = self._opened(MessageItem())
-        message = self._item
-        assert isinstance(message, MessageItem)
+    def _part(self, kind: str) -> tuple[Part, bytes]:
+        """The part of a message that is open, and what opened it: a message has one part after the other."""
+        message, ready = self._item, b""
+        if not isinstance(message, MessageItem):
+            message = MessageItem()
+            ready = self._opened(message)
         if message.parts and message.parts[-1].kind == kind:
-            return ready
-        if message.parts:
-            ready += b"".join(self._inner(name, **fields) for name, fields in message.ending_part())
-        message.parts.append(Part(kind))
+            return message.parts[-1], ready
+        if message.parts and self._is_stream:
+            ready += b"".join(self._inner(message, name, **fields) for name, fields in message.ending())
+        part = Part(kind)
+        message.parts.append(part)
+        self._append = part.texts.append if kind == "output_text" else None
+        if not self._is_stream:
+            return part, b""
         index = len(message.parts) - 1
-        ready += self._inner("content_part.added", content_index=index, part=message.parts[-1].as_object(""))
-        self._text_event = None
+        ready += self._inner(message, "content_part.added", content_index=index, part=part.as_object(""))
         if kind == "output_text":
             place = {"item_id": message.id, "output_index": len(self._output), "content_index": index}
-            self._text_event = b"," + encoded(place)[1:-1] + b',"delta":', message.parts[-1].texts
-        return ready
+            self._place = encoded(place)[1:-1]
+        return part, ready
 
     def _text(self, text: str) -> bytes:
-        return self._part("output_text") + self.feed(text)
+        _, ready = self._part("output_text")
+        return ready + self.feed(text)
 
     def _refusal(self, text: str) -> bytes:
-        ready = self._part("refusal")
-        assert isinstance(self._item, MessageItem)
-        self._item.parts[-1].texts.append(text)
-        return ready + self._inner("refusal.delta", content_index=len(self._item.parts) - 1, delta=text)
+        part, ready = self._part("refusal")
+        part.texts.append(text)
+        message = self._item
+        if not isinstance(message, MessageItem):
+            return ready
+        return ready + self._inner(message, "refusal.delta", content_index=len(message.parts) - 1, delta=text)
 
     def _reasoning(self, text: str) -> bytes:
-        ready = b""
-        if not isinstance(self._item, ReasoningItem):
-            ready = self._opened(ReasoningItem())
-            ready += self._inner("reasoning_summary_part.added", summary_index=0, part=summary_part(""))
-        assert isinstance(self._item, ReasoningItem)
-        self._item.texts.append(text)
-        return ready + self._inner("reasoning_summary_text.delta", summary_index=0, delta=text)
+        item, ready = self._item, b""
+        if not isinstance(item, ReasoningItem):
+            item = ReasoningItem()
+            ready = self._opened(item)
+            ready += self._inner(item, "reasoning_summary_part.added", summary_index=0, part=summary_part(""))
+        item.texts.append(text)
+        return ready + self._inner(item, "reasoning_summary_text.delta", summary_index=0, delta=text)
 
     def _tool_call(self, name: str, identifier: str | None, arguments: str, *, is_whole: bool) -> bytes:
-        kind, namespace = self._kinds.get(name, ("function", None))
+        kind, namespace = dict(_kinds_of_tools(self._request)).get(name, ("function", None))
         call = CallItem(name, identifier or new_identifier("call_"), is_custom=kind == "custom", namespace=namespace)
         ready = self._opened(call)
         if arguments and not (call.is_custom and arguments == "{}"):
-            ready += self._arguments(arguments)
+            ready += self._argued(call, arguments)
         return ready + self._closed() if is_whole else ready
 
     def _arguments(self, text: str) -> bytes:
-        call = self._item
-        assert isinstance(call, CallItem)
+        return self._argued(self._item, text) if isinstance(self._item, CallItem) else b""
+
+    def _argued(self, call: CallItem, text: str) -> bytes:
         call.texts.append(text)
-        return self._inner(f"{call.argument_events}.delta", delta=text)
+        return self._inner(call, f"{call.argument_events}.delta", delta=text)
 
 
-_TEXT_DELTA: Final = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":'
-_TEXT_DELTA_END: Final = b',"logprobs":[]}\n\n'
+_TEXT_DELTA: Final = (
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%d,%b,"delta":%b,'
+    b'"logprobs":[]}\n\n'
+)
+_encode = msgspec.json.encode
 
 
 def _echo(request: Mapping[str, Any]) -> dict[str, Any]:
     """What a response says again of its request."""
-    echo = {name: default if request.get(name) is None else request[name] for name, default in _DEFAULTS.items()}
-    text = request.get("text")
-    reasoning = request.get("reasoning")
+    echo = {**_DEFAULTS, "text": _TEXT, "reasoning": _REASONING}
+    for name, value in request.items():
+        if value is None:
+            continue
+        if name in _DEFAULTS or name == "user":
+            echo[name] = value
+        elif name in ("text", "reasoning") and isinstance(value, Mapping):
+            echo[name] = echo[name] | {key: given for key, given in value.items() if given is not None}
     if isinstance(echo["tools"], list):
         echo["tools"] = [_echoed_tool(tool) for tool in echo["tools"]]
-    echo["text"] = {"format": {"type": "text"}} | _given(text)
-    echo["reasoning"] = {"effort": None, "summary": None} | _given(reasoning)
-    if request.get("user") is not None:
-        echo["user"] = request["user"]
     return echo
 
 
@@ -237,10 +257,6 @@ def _echoed_tool(tool: Any) -> Any:
     """A tool as it came. Of a function, Open Responses wants these fields even where they were left out."""
     is_function = isinstance(tool, Mapping) and tool.get("type") == "function"
     return {"description": None, "parameters": None, "strict": None, **tool} if is_function else tool
-
-
-def _given(fields: object) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None} if isinstance(fields, Mapping) else {}
 
 
 def _kinds_of_tools(request: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, str | None]]]:

@@ -9,7 +9,7 @@ from openai_middleware.mistakes import ConfigurationMistake
 from openai_middleware.request.path import with_slashes
 
 # Starlette's spelling: `{name}` is one segment, `{name:path}` one or more.
-_PLACEHOLDER = re.compile(r"\{([^{}]*?)(:path)?\}")
+PLACEHOLDER = re.compile(r"\{([^{}]*?)(:path)?\}")
 
 
 def _segment(text: str) -> str:
@@ -42,11 +42,11 @@ class PathTemplate:
     def __init__(self, path: str) -> None:
         """Compile a path in which `path_mistakes` finds none."""
         self.names = placeholder_names(path)
-        self.shape = _PLACEHOLDER.sub(r"{\2}", path)
+        self.shape = PLACEHOLDER.sub(r"{\2}", path)
         self.takes_slashes = ":path}" in self.shape
         segments = path.split("/")
         # What stands around the placeholders of each segment that has any.
-        self._literals = [_PLACEHOLDER.split(segment)[::3] for segment in segments if placeholder_names(segment)]
+        self._literals = [PLACEHOLDER.split(segment)[::3] for segment in segments if placeholder_names(segment)]
         # Names stay here: `parse` knows no field whose name starts with an underscore. A segment with several
         # placeholders is one field: a regular expression of several tries every way to divide a segment among them.
         fields = "/".join("{:segment}" if len(placeholder_names(one)) > 1 else _field(one) for one in segments)
@@ -67,7 +67,7 @@ class PathTemplate:
 
 
 def _field(segment: str) -> str:
-    return _PLACEHOLDER.sub(lambda found: "{:segments}" if found[2] else "{:segment}", segment)
+    return PLACEHOLDER.sub(lambda found: "{:segments}" if found[2] else "{:segment}", segment)
 
 
 def _divided(segment: str, literals: Sequence[str]) -> list[str] | None:
@@ -91,7 +91,7 @@ def _divided(segment: str, literals: Sequence[str]) -> list[str] | None:
 
 def placeholder_names(path: str) -> tuple[str, ...]:
     """The names of the placeholders in a path, in order."""
-    return tuple(found[1] for found in _PLACEHOLDER.finditer(path))
+    return tuple(found[1] for found in PLACEHOLDER.finditer(path))
 
 
 def path_mistakes(path: str) -> Iterator[ConfigurationMistake]:
@@ -105,7 +105,7 @@ def path_mistakes(path: str) -> Iterator[ConfigurationMistake]:
         yield mistake("path_wildcard", "A '*' may stand once, as the last character.", "Write '/api/*'.")
     elif path.endswith("*") and names:
         yield mistake("path_wildcard_placeholder", "A wildcard path takes no placeholders.", "Use one or the other.")
-    if any(brace in _PLACEHOLDER.sub("", path) for brace in "{}"):
+    if any(brace in PLACEHOLDER.sub("", path) for brace in "{}"):
         yield mistake("path_unclosed", "A brace has no partner.", "A placeholder is written '{name}'.")
     for name in names:
         if not name.isidentifier():

@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 
 from openai_middleware.answer.answer import Answer
 from openai_middleware.answer.server_sent_events import EventReader
+from openai_middleware.config.rewrite import Rewrite
 from openai_middleware.headers import Header, is_json
 from openai_middleware.replies.answers import PlainAnswer, ReplyAnswer
 from openai_middleware.replies.forms import RENDERINGS, refuse_choices
 from openai_middleware.request.call import AppRequest, OpenAICall
+from openai_middleware.request.path import printable
 from openai_middleware.rewrites.reading import (
     FirstEventDecides,
     Read,
@@ -19,7 +21,6 @@ from openai_middleware.rewrites.reading import (
     splitter_of,
 )
 from openai_middleware.rewrites.request import RewrittenRequest
-from openai_middleware.rewrites.rewrite import Rewrite
 from openai_middleware.route import Once
 
 logger = logging.getLogger("openai_middleware")
@@ -33,18 +34,22 @@ class RouteRewrite:
         name: What messages call it.
         rewrite: What users wrote.
         once: What has been said in the log.
+        expects_json: Whether the operation's answer is a JSON document that is mapped.
     """
 
-    def __init__(self, operation: str | None, name: str, rewrite: Rewrite, once: Once) -> None:
+    def __init__(
+        self, operation: str | None, name: str, rewrite: Rewrite, once: Once, *, expects_json: bool = True
+    ) -> None:
         self.rewrite = rewrite
         self._operation = operation
         self._name = name
         self._once = once
+        self._expects_json = expects_json
         self._request = RewrittenRequest(rewrite)
         compiled = compiled_reading if operation in RENDERINGS else compiled_values
-        self._reply: Read | None = None if rewrite.reply is None else compiled(rewrite.reply)
+        self._reply: Read | None = None if rewrite.reply is None else compiled(rewrite.reply, name)
         delta = rewrite.reply if rewrite.delta is None else rewrite.delta
-        self._delta: Read | None = None if delta is None else compiled(delta)
+        self._delta: Read | None = None if delta is None else compiled(delta, name)
 
     def request(self, request: AppRequest, mount: str) -> AppRequest:
         """See `AppRewrite.request`."""
@@ -58,7 +63,8 @@ class RouteRewrite:
 
     def refused(self, status: int, path: str) -> None:
         """See `AppRewrite.refused`."""
-        self._once.warn(f"{self._name}: {path} goes to {self.rewrite.target}, and the app answers {status} there.")
+        message = f"{self._name}: {printable(path)} goes to {self.rewrite.target}, and the app answers {status} there."
+        self._once.warn(message, about=f"{self._name} {status}")
 
     def answer(
         self,
@@ -78,7 +84,7 @@ class RouteRewrite:
                 as_text = ReplyAnswer(text, render(call.kwargs), headers, is_stream=is_stream)
                 return FirstEventDecides(as_text, native())
             answer = native()
-            if answer is None and self._operation is not None:
+            if answer is None and self._expects_json and not is_json(kind):
                 self._once.warn(
                     f"{self._name}: {self.rewrite.target} answers with {kind or 'no content type'}, which leaves as it "
                     "is."

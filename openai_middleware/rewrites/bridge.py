@@ -15,6 +15,7 @@ from openai_middleware.replies.chat_call import chat_call
 from openai_middleware.replies.chat_reader import is_chat_object
 from openai_middleware.replies.forms import RENDERINGS, refuse_choices
 from openai_middleware.request.call import AppRequest, OpenAICall
+from openai_middleware.request.path import printable
 from openai_middleware.rewrites.app_rewrite import RouteRewrite
 from openai_middleware.rewrites.reading import StreamReader, WholeReader
 from openai_middleware.rewrites.request import without_body
@@ -50,8 +51,9 @@ class Bridge:
         if self._target is not None:
             self._target.refused(status, path)
         else:
-            where = chat_path(self._operation, path)
-            self._once.warn(f"{self._operation}: {path} goes to {where}, and the app answers {status} there.")
+            shown, where = printable(path), printable(chat_path(self._operation, path))
+            message = f"{self._operation}: {shown} goes to {where}, and the app answers {status} there."
+            self._once.warn(message, about=f"{self._operation} {status}")
 
     def answer(
         self,
@@ -91,7 +93,7 @@ class Bridge:
         if is_json(kind):
             return WholeReader(self._operation, _chat_object, "$.choices")
         if kind == "text/event-stream":
-            return StreamReader(EventReader(), _chat_object, None)
+            return StreamReader(EventReader(), None, None if self._target is None else self._target.rewrite.done)
         if kind == "text/plain":
             content_types = [value for name, value in headers if name.lower() == b"content-type"]
             return TextReader(charset(content_types[-1]))

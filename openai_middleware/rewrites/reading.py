@@ -5,20 +5,25 @@ from typing import Any, Final
 
 from openai_middleware.answer.answer import Answer
 from openai_middleware.answer.server_sent_events import DONE, EventReader
+from openai_middleware.config.rewrite import Reading, is_path
 from openai_middleware.errors import InternalServerError
-from openai_middleware.mapping.json_codec import UNDECODABLE, encoded, value_of
+from openai_middleware.mapping.json_codec import UNDECODABLE, encoded, fields_of, json_kind, value_of
 from openai_middleware.mapping.json_path import ABSENT, compile_list, compile_source
 from openai_middleware.replies.answers import invalid_answer
+from openai_middleware.replies.chat_reader import is_chat_object
 from openai_middleware.replies.collected import failure_in
-from openai_middleware.replies.forms import is_reply
 from openai_middleware.replies.reply import Reply, ToolCall, Usage
-from openai_middleware.rewrites.rewrite import Reading, is_path
 
 Read = Callable[[Any], Any]
 
 
-def compiled_reading(reading: Reading) -> Read:
-    """A function from an app's JSON to a piece of a reply; ABSENT where there is none."""
+def compiled_reading(reading: Reading, name: str) -> Read:
+    """A function from an app's JSON to a piece of a reply; ABSENT where there is none.
+
+    Args:
+        reading: What users wrote.
+        name: The operation, for the log.
+    """
     if callable(reading):
         return reading
     if isinstance(reading, str):
@@ -29,26 +34,42 @@ def compiled_reading(reading: Reading) -> Read:
     def read(value: Any) -> Any:
         found = {name: _found(find, value) for name, find in fields.items()}
         present = {name: item for name, item in found.items() if item is not ABSENT and item is not None}
-        return _reply(present) if any(item is not ABSENT for item in found.values()) else ABSENT
+        if all(item is ABSENT for item in found.values()):
+            return ABSENT
+        try:
+            return _reply(present)
+        except (TypeError, ValueError) as error:
+            # What it says may hold values.
+            raise invalid_answer(name, f"{_arrows(reading)} is no tool call or usage") from error
 
     return read
 
 
-def compiled_values(reading: Reading) -> Read:
-    """A function from an app's JSON to a list: of names, or of vectors."""
+def compiled_values(reading: Reading, name: str) -> Read:
+    """A function from an app's JSON to a list: of names, or of vectors. The arguments are those of above."""
     if callable(reading):
         return reading
     if not isinstance(reading, str):
-        raise TypeError(f"A list is read by a path or by a function, not by a {type(reading).__name__}.")
+        raise TypeError(f"{name}: a list is read by a path or by a function, not by a {type(reading).__name__}.")
     find = compile_list(reading)
     return lambda value: _found(find, value)
 
 
 def _found(find: Read, value: Any) -> Any:
+    # The library would take a str for a document that is to be decoded.
+    document = _Text(value) if isinstance(value, str) else value
     try:
-        return find(value)
-    except AttributeError:  # a field of what is no object
+        found = find(document)
+    except (AttributeError, RecursionError):  # a field of what is no object; an object that is nested too deeply
         return ABSENT
+    return value if found is document else found
+
+
+class _Text:
+    """A document that is one str."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
 
 
 def _text(value: Any) -> Any:
@@ -114,14 +135,21 @@ class WholeReader:
             raise failure
         piece = ABSENT if value is ABSENT else self._read(value)
         if piece is ABSENT:
-            raise nothing_found(self._name, self._path, value)
+            raise _nothing_found(self._name, self._path, value)
         yield piece
 
 
-def nothing_found(name: str, path: object, value: Any) -> InternalServerError:
+def _nothing_found(name: str, reading: object, value: Any) -> InternalServerError:
     """What a client gets where an app's answer has nothing at a path; the log has the rest, without any values."""
-    held = f"the fields {', '.join(map(str, value))}" if isinstance(value, Mapping) else f"a {type(value).__name__}"
-    return invalid_answer(name, f"there is nothing at {path}, but {held}")
+    if value is ABSENT:
+        return invalid_answer(name, "it is no JSON")
+    where = _arrows(reading) if isinstance(reading, Mapping) else reading
+    held = f"the fields {', '.join(map(repr, value))}" if isinstance(value, Mapping) else json_kind(value)
+    return invalid_answer(name, f"there is nothing at {where}, but {held}")
+
+
+def _arrows(reading: Mapping[str, str]) -> str:
+    return " or ".join(f"{path} ({name})" for name, path in reading.items())
 
 
 class LineSplitter:
@@ -184,11 +212,19 @@ class StreamReader:
             failure = failure_in(value)
             if failure is not None:
                 raise failure
-            piece = value if self._read is None else self._read(value)
-            if piece is not ABSENT and (self._read is not None or is_reply(piece)):
+            piece = self._read(value) if self._read is not None else _plain(value, data)
+            if piece is not ABSENT:
                 yield piece
-            if self._is_done is not None and _found(self._is_done, value) not in (ABSENT, None, False):
+            found = ABSENT if self._is_done is None else _found(self._is_done, value)
+            if found is not ABSENT and found:
                 self._has_ended = True
+
+
+def _plain(value: Any, data: bytes) -> Any:
+    """What a piece of a stream says by itself: OpenAI's own, or text, which may look like a number."""
+    if isinstance(value, Mapping):
+        return value if is_chat_object(value) else ABSENT
+    return value if value is None or isinstance(value, str) else data.decode(errors="replace")
 
 
 _JSON_LINES: Final = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
@@ -244,8 +280,16 @@ class FirstEventDecides:
     def _decided(self, events: Sequence[bytes]) -> bytes:
         if not events:
             return b""
-        if self._native is not None and events[0].lstrip()[:1] in (b"{", b"["):
+        if self._native is not None and (events[0] is DONE or _is_object(events[0])):
             self._answer = self._native
         self._first = None
         held, self._held = self._held, b""
         return self._answer.feed(held)
+
+
+def _is_object(data: bytes) -> bool:
+    try:
+        fields_of(data)
+    except UNDECODABLE:
+        return False
+    return True

@@ -1,19 +1,20 @@
 """Bodies and queries of rewritten requests: JSON whose leaves are paths into the call's keyword arguments."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from openai_middleware.config.rewrite import is_path
 from openai_middleware.mapping.json_path import ABSENT, compile_source
 from openai_middleware.replies.chat_request import ChatRequest
 from openai_middleware.replies.forms import RENDERINGS
 from openai_middleware.request.call import OpenAICall
-from openai_middleware.rewrites.rewrite import is_path
 
 # What can be looked up beside the keyword arguments, where the request does not use the names itself.
-_MESSAGES: Final = "messages"
-_PROMPT: Final = "prompt"
+_CHAT_NAME: Final = re.compile(r"\b(?:messages|prompt)\b")
 
-Fill = Callable[[Mapping[str, Any]], Any]
+# Made of the keyword arguments, and of these with more names.
+Fill = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
 
 
 class Template:
@@ -24,8 +25,7 @@ class Template:
     """
 
     def __init__(self, value: Any) -> None:
-        paths = list(_paths(value))
-        self._needs_chat = any(name in path for path in paths for name in (_MESSAGES, _PROMPT))
+        self._names = {name for path in _paths(value) for name in _CHAT_NAME.findall(path)}
         self._fill = _compiled(value)
 
     def fill(self, call: OpenAICall) -> Any:
@@ -34,19 +34,11 @@ class Template:
         Raises:
             BadRequestError: The request has no chat form, and the value needs it.
         """
-        return self._fill(with_chat_names(call) if self._needs_chat else call.kwargs)
-
-
-def with_chat_names(call: OpenAICall) -> Mapping[str, Any]:
-    """The keyword arguments with `messages` and `prompt`, where the operation has a chat form.
-
-    Raises:
-        BadRequestError: The request has none.
-    """
-    if call.operation not in RENDERINGS:
-        return call.kwargs
-    messages = ChatRequest(call.operation, call.kwargs).messages
-    return {_MESSAGES: messages, _PROMPT: last_prompt(messages), **call.kwargs}
+        kwargs = call.kwargs
+        if self._names <= kwargs.keys() or call.operation not in RENDERINGS:
+            return self._fill(kwargs, kwargs)
+        messages = ChatRequest(call.operation, kwargs).messages
+        return self._fill(kwargs, {"messages": messages, "prompt": last_prompt(messages), **kwargs})
 
 
 def last_prompt(messages: Any) -> str:
@@ -71,13 +63,16 @@ def _paths(value: Any) -> list[str]:
 
 def _compiled(value: Any) -> Fill:
     if value == "$":
-        return dict
+        return lambda kwargs, _: kwargs
     if is_path(value):
-        return compile_source(value)
+        find = compile_source(value)
+        return lambda _, named: find(named)
     if isinstance(value, Mapping):
         fields = [(name, _compiled(item)) for name, item in value.items()]
-        return lambda source: {name: found for name, fill in fields if (found := fill(source)) is not ABSENT}
+        return lambda kwargs, named: {
+            name: found for name, fill in fields if (found := fill(kwargs, named)) is not ABSENT
+        }
     if isinstance(value, list | tuple):
         items = [_compiled(item) for item in value]
-        return lambda source: [found for fill in items if (found := fill(source)) is not ABSENT]
-    return lambda _: value
+        return lambda kwargs, named: [found for fill in items if (found := fill(kwargs, named)) is not ABSENT]
+    return lambda *_: value

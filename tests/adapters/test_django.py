@@ -785,6 +785,9 @@ MISTAKES = [
     ({"prefix": "v1"}, {"prefix_leading_slash"}),
     ({"prefix": "v1/"}, {"prefix_leading_slash", "prefix_trailing_slash"}),
     ({"prefix": 1}, {"prefix_type"}),
+    ({"handlers": "no.such.module"}, {"settings_import"}),
+    ({"handlers": "json.no_such_name"}, {"settings_import"}),
+    ({"handlers": "json.dumps"}, {"handlers_type"}),
     ({"endpoints": ["nonsense"]}, {"endpoints_unknown"}),
     ({"endpoints": "responses"}, {"endpoints_type"}),
     ({"config": {}, "prefix": "/v1"}, {"config_and_endpoints"}),
@@ -811,6 +814,14 @@ def test_mistake_in_the_setting_is_a_system_check_and_no_middleware(options: Any
     assert all(message.is_serious() and message.hint and "OPENAI_MIDDLEWARE" in message.msg for message in found)
     assert {f"openai_middleware.{mistake.code}" for mistake in caught.value.mistakes} == wanted
     assert all(id in str(refused.value) for id in wanted)
+
+
+handlers = {"models.list": lambda: ["support"]}
+
+
+def test_handlers_may_be_named_by_a_dotted_path(mode: Mode) -> None:  # R71
+    app = site(mode, count_tokens, options={"prefix": "/v1", "handlers": f"{__name__}.handlers"})
+    assert [model["id"] for model in app.send("GET", "/v1/models").json["data"]] == ["support"]
 
 
 @pytest.mark.parametrize("options", [{}, {"prefix": "/v1"}, {"config": {"endpoints": {}}}, {"unmatched": "reject"}])

@@ -626,7 +626,7 @@ def test_a_stream_that_breaks_is_closed_properly_and_the_exception_is_in_the_ser
     running: tuple[Server, str], logged: Logged, path: str
 ) -> None:  # S4
     _, base_url = running
-    body = {"model": "foreign", "messages": MESSAGES, "input": "Say it."}
+    body = {"model": "foreign", "messages": MESSAGES, "input": "Say it.", "stream": True}
 
     response = httpx.post(f"{base_url}/{path}", json=body)
 

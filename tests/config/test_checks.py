@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import openai_middleware
-from openai_middleware import APIHandlerConfig, BodyMappings, Dispatcher, EndpointConfig, OpenAIMiddleware
+from openai_middleware import APIHandlerConfig, BodyMappings, Dispatcher, EndpointConfig, OpenAIMiddleware, Rewrite
 from openai_middleware.errors import ConfigurationError, ConfigurationMistake
 from openai_middleware.mapping.rule import BodyMapping
 from openai_middleware.mistakes import HINTS
@@ -52,6 +52,11 @@ def of_paths(*lines: str, **options: Any) -> OpenAIMiddleware:
     return middleware(config=config, **options)
 
 
+def of_rewrite(rewrite: Any) -> OpenAIMiddleware:
+    """A middleware with a rewrite of chat."""
+    return middleware(prefix="/v1", rewrites={"chat.completions.create": rewrite})
+
+
 def of_conflict() -> OpenAIMiddleware:
     config = APIHandlerConfig()
     config.add_endpoint_handler("/x/{a}", input_body_mappings=mappings(("$.b", "a")))
@@ -74,6 +79,7 @@ def codes_of(build: Callable[[], Any]) -> list[str]:
 RULE = "endpoints.POST:/x.input_body_mappings.mappings.0"
 
 # Code, the value that is wrong, the place in the configuration, and what a user did.
+REWRITE = "rewrites.chat.completions.create"
 ONE_BY_ONE: list[tuple[str, Any, str, Callable[[], Any]]] = [
     ("app_not_callable", None, "app", lambda: OpenAIMiddleware(None)),  # type: ignore[arg-type]
     (
@@ -96,6 +102,41 @@ ONE_BY_ONE: list[tuple[str, Any, str, Callable[[], Any]]] = [
         "handlers",
         lambda: middleware(endpoints=["responses"], handlers={"models.list": list}),
     ),
+    ("rewrites_type", "/ask", "rewrites", lambda: middleware(prefix="/v1", rewrites="/ask")),
+    (
+        "rewrite_endpoint",
+        "POST:/summaries",
+        "rewrites.POST:/summaries",
+        lambda: middleware(prefix="/v1", rewrites={"POST:/summaries": "/ask"}),
+    ),
+    (
+        "rewrite_unreachable",
+        "models.list",
+        "rewrites.models.list",
+        lambda: middleware(endpoints=["responses"], rewrites={"models.list": "/ask"}),
+    ),
+    ("rewrite_operation", "models.list", REWRITE, lambda: of_rewrite("models.list")),
+    ("rewrite_type", 5, REWRITE, lambda: of_rewrite(5)),
+    ("rewrite_placeholder", "id", f"{REWRITE}.target", lambda: of_rewrite(Rewrite("/ask/{id}"))),
+    (
+        "rewrite_without_reply",
+        "models.delete",
+        "rewrites.models.delete.reply",
+        lambda: middleware(prefix="/v1", rewrites={"models.delete": Rewrite("/ask", reply="$.a")}),
+    ),
+    ("rewrite_inside_prefix", "/v1/ask", f"{REWRITE}.target", lambda: of_rewrite("/v1/ask")),
+    ("rewrite_target", 5, "", lambda: Rewrite(5)),  # type: ignore[arg-type]
+    ("rewrite_method", "get /ask", REWRITE, lambda: of_rewrite("get /ask")),
+    ("rewrite_path", "POST ask", "", lambda: Rewrite("POST ask")),
+    ("rewrite_query", ["$.a"], "query", lambda: Rewrite("/ask", query=["$.a"])),
+    ("rewrite_key", 5, "body.a", lambda: Rewrite("/ask", body={"a": {5: "$.a"}})),
+    ("rewrite_value", b"x", "body.a.1", lambda: Rewrite("/ask", body={"a": [1, b"x"]})),
+    ("rewrite_reading", 5, "delta", lambda: Rewrite("/ask", delta=5)),  # type: ignore[arg-type]
+    ("rewrite_field", "text", "reply", lambda: Rewrite("/ask", reply={"text": "$.a"})),
+    ("rewrite_done", True, "done", lambda: Rewrite("/ask", done=True)),  # type: ignore[arg-type]
+    ("rewrite_unknown", "goal", "rewrite", lambda: EndpointConfig(rewrite={"target": "/ask", "goal": "/x"})),  # type: ignore[arg-type]
+    ("rewrite_function", max, "body", lambda: EndpointConfig(rewrite=Rewrite("/ask", body=max)).to_dict()),
+    ("handler_path", "/x/{id}", "handler_path", lambda: middleware(prefix="/v1", handler_path="/x/{id}")),
     ("reply_operation", "embeddings.create", "reply", lambda: Dispatcher().reply("embeddings.create")),
     ("endpoints_type", "responses", "endpoints", lambda: middleware(endpoints="responses")),
     ("endpoints_unknown", "nothing", "endpoints", lambda: middleware(endpoints=["responses", "nothing"])),

@@ -80,7 +80,11 @@ def outputs(page: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize(
     ("page", "name", "expected"),
-    [(page, name, expected) for page in ("replies.md", "bridge.md") for name, expected in outputs(page).items()],
+    [
+        (page, name, expected)
+        for page in ("replies.md", "bridge.md", "rewrites.md")
+        for name, expected in outputs(page).items()
+    ],
 )
 def test_page_shows_what_its_example_prints(page: str, name: str, expected: list[str], tmp_path: Path) -> None:
     printed = run(EXAMPLES / name, tmp_path).stdout
@@ -118,6 +122,9 @@ def test_demo_shows_every_call_and_ends_well(demo: subprocess.CompletedProcess[s
         *["files.list", "files.create", "vector_stores.search", "responses.create", "files.delete"],
         *["chat.completions.create", "responses.create"],
         *["files.retrieve", "responses.create", "responses.create", "post"],
+        # the second act
+        *["chat.completions.create"] * 2,
+        *["responses.create", "responses.create", "models.list"],
     ]
     for line in [
         "    (FastAPI and Starlette, docs/fastapi.md)",
@@ -131,6 +138,8 @@ def test_demo_shows_every_call_and_ends_well(demo: subprocess.CompletedProcess[s
         "    param='previous_response_id', code='previous_response_not_found', type='invalid_request_error'",
         "    openai.UnprocessableEntityError: Error code: 422 - Missing required parameter: 'messages'.",
         "    param='messages', code='missing_required_parameter', type='invalid_request_error'",
+        "    Dear Ada: Refunds take five working days.",
+        "    Dear |Ada: |Reset |it |under |Settings, |Security. ",
         "Everything came back as it should.",
     ]:
         assert line in [shown.replace("    | ", "    ") for shown in demo.stdout.splitlines()]

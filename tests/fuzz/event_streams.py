@@ -25,6 +25,7 @@ FIELDS = {"chat": frozenset(ChatCompletionChunk.model_fields), "completions": fr
 def _stream_of(frontend: Frontend, path: str) -> Callable[[], EventStream]:
     exchange = frontend.open("POST", path, b"", [])
     assert exchange is not None
+    exchange.receive(b'{"model": "m", "messages": [], "prompt": "", "stream": true}')
 
     def make() -> EventStream:
         stream = exchange.answer(200, [(b"content-type", b"text/event-stream")])

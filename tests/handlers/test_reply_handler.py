@@ -186,6 +186,16 @@ def test_failure_in_mid_stream_is_told_in_the_stream_and_the_log(
     assert record.exc_info[1] is bug
 
 
+@each_operation
+def test_error_that_a_function_raises_in_mid_stream_is_a_line_in_the_log(
+    operation: str, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:  # R47
+    send(operation, saying("a", NotFoundError("hunter2", code="gone")), serve, stream=True)
+
+    [record] = [record for record in caplog.records if record.name == "openai_middleware"]
+    assert record.getMessage().startswith(f"{operation}: the reply broke off with 404 gone (request req_")
+
+
 # --- choices
 
 
@@ -225,6 +235,27 @@ def test_choices_are_streamed_too(serve: Serve) -> None:  # R9
         for choice in event["choices"]:
             told[choice["index"]].append(choice["delta"].get("content") or choice["finish_reason"])
     assert told == {0: [None, "No. 0", "stop"], 1: [None, "No. 1", "stop"]}
+
+
+@pytest.mark.parametrize("operation", [RESPONSES, COMPLETIONS])
+@pytest.mark.parametrize("stream", [False, True])
+def test_list_of_one_reply_is_the_answer_where_there_are_no_choices(
+    stream: bool, operation: str, serve: Serve
+) -> None:  # R9
+    def choices(messages: Any, n: int = 1) -> list[str]:
+        return ["Hello."] * n
+
+    sent = send(operation, choices, serve, stream=stream)
+    said = deltas_of(operation, documents(sent)) if stream else [text_of(operation, sent.json)]
+    assert said == ["Hello."]
+
+
+def test_choices_of_a_text_completion_are_refused_although_the_function_gives_several(serve: Serve) -> None:  # R9
+    def choices(messages: Any, n: int = 1) -> list[str]:
+        return ["Hello."] * n
+
+    sent = send(COMPLETIONS, choices, serve, n=2)
+    assert (sent.status, sent.error["param"]) == (400, "n")
 
 
 # --- item by item

@@ -25,7 +25,7 @@ SHELL_CALLS: dict[str, Json] = {
     "shell_command": {"command": SHELL},
 }
 OUTPUT_TOOL = "final_result"  # Pydantic AI's way to structured output
-SECONDS_UNTIL_CLOSED = 10
+SECONDS_UNTIL_CLOSED = 30
 
 dispatch = Dispatcher()
 closed: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)

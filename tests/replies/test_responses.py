@@ -83,7 +83,7 @@ def test_text_is_a_whole_response_with_every_field_that_open_responses_requires(
 
 def test_what_the_request_does_not_say_leaves_as_openai_s_defaults() -> None:  # R41
     answer = whole_of(RESPONSES, "Hello.", tools=None, metadata=None, temperature=None, text=None, reasoning={})
-    defaults = {
+    defaults: dict[str, Any] = {
         "instructions": None,
         "tools": [],
         "tool_choice": "auto",
@@ -127,9 +127,11 @@ ECHOED: dict[str, Any] = {
 
 
 def test_what_the_request_says_is_said_again_in_every_response() -> None:  # R41
-    more = {"text": {"verbosity": "low"}, "reasoning": {"effort": "low"}, "service_tier": "flex"}
+    more: dict[str, Any] = {"text": {"verbosity": "low"}, "reasoning": {"effort": "low"}, "service_tier": "flex"}
     expected = {
         **ECHOED,
+        # Open Responses wants these fields of a function even where they were left out.
+        "tools": [{"description": None, **WEATHER}, NAMESPACE, {"type": "web_search"}],
         "text": {"format": {"type": "text"}, "verbosity": "low"},
         "reasoning": {"effort": "low", "summary": None},
         "service_tier": "default",

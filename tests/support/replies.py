@@ -103,15 +103,22 @@ def validate_events(operation: str, events: Iterable[Any]) -> None:
 
 def rendered(operation: str, pieces: Iterable[Any], **fields: Any) -> tuple[list[Any], Any]:
     """The same without a server between: the events, and the whole answer that the same rendering gives."""
-    rendering = RENDERINGS[operation]({**QUESTIONS[operation], **fields})
+    rendering = RENDERINGS[operation]({**QUESTIONS[operation], **fields, "stream": True})
     stream = b"".join(rendering.feed(piece) for piece in pieces) + rendering.finish()
     events = [json.loads(event.data) for event in parse(stream) if event.data != "[DONE]"]
     return events, json.loads(json.dumps(rendering.whole()))
 
 
+def rendered_whole(operation: str, pieces: Iterable[Any], **fields: Any) -> Any:
+    """The whole answer that pieces are where nobody asked for a stream."""
+    rendering = RENDERINGS[operation]({**QUESTIONS[operation], **fields})
+    assert b"".join([*(rendering.feed(piece) for piece in pieces), rendering.finish()]) == b""
+    return json.loads(json.dumps(rendering.whole()))
+
+
 def broken(operation: str, pieces: Iterable[Any], error: OpenAIError) -> list[Any]:
     """The events of a rendering that fails after these pieces."""
-    rendering = RENDERINGS[operation](QUESTIONS[operation])
+    rendering = RENDERINGS[operation]({**QUESTIONS[operation], "stream": True})
     stream = b"".join(rendering.feed(piece) for piece in pieces) + rendering.fail(error)
     return [json.loads(event.data) for event in parse(stream)]
 

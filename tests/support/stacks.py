@@ -40,6 +40,10 @@ class Seen:
     call: OpenAICall | None
     headers: dict[str, str]
     body: bytes
+    line: str = ""
+    """The method, the path as it was sent, and the query, as in `GET /v1/models?limit=1`."""
+    path: str = ""
+    """The decoded path."""
 
 
 @dataclass
@@ -231,6 +235,18 @@ def drive_wsgi(
     return reply
 
 
+def asgi_line(scope: Any) -> tuple[str, str]:
+    query = scope["query_string"].decode()
+    return f"{scope['method']} {scope['raw_path'].decode()}{'?' if query else ''}{query}", scope["path"]
+
+
+def wsgi_line(environ: Any) -> tuple[str, str]:
+    target, query = environ["RAW_URI"], environ["QUERY_STRING"]
+    assert target.partition("?")[2] == query
+    path = (environ["SCRIPT_NAME"] + environ["PATH_INFO"]).encode("latin-1").decode("utf-8", "replace")
+    return f"{environ['REQUEST_METHOD']} {target}", path
+
+
 async def asynchronous(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
     for chunk in chunks:
         yield chunk
@@ -239,7 +255,7 @@ async def asynchronous(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
 def raw_asgi(behave: Behaviour, options: dict[str, Any]) -> Any:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
-        answer = behave(Seen(scope.get(CALL_KEY), headers, await read_body(receive)))
+        answer = behave(Seen(scope.get(CALL_KEY), headers, await read_body(receive), *asgi_line(scope)))
         wire_headers = [(name.encode(), value.encode("latin-1")) for name, value in answer.all_headers]
         await send(start(answer.status, wire_headers))
         if isinstance(answer.body, bytes):
@@ -256,7 +272,7 @@ def raw_wsgi(behave: Behaviour, options: dict[str, Any]) -> Any:
     def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         headers = {key[5:].lower().replace("_", "-"): environ[key] for key in environ if key.startswith("HTTP_")}
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        answer = behave(Seen(environ.get(CALL_KEY), headers, body))
+        answer = behave(Seen(environ.get(CALL_KEY), headers, body, *wsgi_line(environ)))
         start_response(f"{answer.status} Status", answer.all_headers)
         return [answer.body] if isinstance(answer.body, bytes) else answer.body
 
@@ -269,7 +285,8 @@ def fastapi_app(behave: Behaviour, options: dict[str, Any]) -> Any:
 
     @app.api_route("/{path:path}", methods=METHODS)
     async def serve(request: Request) -> Response:
-        answer = behave(Seen(request.scope.get(CALL_KEY), dict(request.headers), await request.body()))
+        call, line = request.scope.get(CALL_KEY), asgi_line(request.scope)
+        answer = behave(Seen(call, dict(request.headers), await request.body(), *line))
         headers = [(name.encode(), value.encode("latin-1")) for name, value in answer.all_headers]
         body = answer.body
         response = Response(body) if isinstance(body, bytes) else StreamingResponse(asynchronous(body))
@@ -289,7 +306,8 @@ def flask_app(behave: Behaviour, options: dict[str, Any]) -> Any:
     def serve(path: str) -> flask.Response:
         request = flask.request
         headers = {name.lower(): value for name, value in request.headers.items()}
-        answer = behave(Seen(request.environ.get(CALL_KEY), headers, request.get_data()))
+        environ = request.environ
+        answer = behave(Seen(environ.get(CALL_KEY), headers, request.get_data(), *wsgi_line(environ)))
         return flask.Response(answer.body, answer.status, answer.all_headers)
 
     return app
@@ -299,7 +317,8 @@ def django_app(mode: Mode) -> Callable[[Behaviour, dict[str, Any]], Any]:
     def build(behave: Behaviour, options: dict[str, Any]) -> Any:
         def answer_of(request: HttpRequest) -> Answer:
             headers = {name.lower(): value for name, value in request.headers.items()}
-            return behave(Seen(getattr(request, "openai_call", None), headers, request.body))
+            line, _ = asgi_line(request.scope) if hasattr(request, "scope") else wsgi_line(request.META)
+            return behave(Seen(getattr(request, "openai_call", None), headers, request.body, line, request.path))
 
         def view(request: HttpRequest) -> Any:
             answer = answer_of(request)

@@ -1,11 +1,11 @@
 """What users write to have an operation served by another route of the app."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Self
 
 from openai_middleware.mapping.json_path import compile_source
-from openai_middleware.mistakes import ConfigurationError, ConfigurationMistake, report_mistakes
+from openai_middleware.mistakes import ConfigurationError, ConfigurationMistake, Mistakes, report_mistakes
 from openai_middleware.request.path_template import path_mistakes
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -60,6 +60,40 @@ class Rewrite:
     def path(self) -> str:
         """The path of the route, with its placeholders."""
         return self.target.rpartition(" ")[2]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The rewrite as plain JSON values; what is None is left out.
+
+        Raises:
+            ConfigurationError: It holds a function, which has no such form.
+        """
+        struct = {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) is not None}
+        report_mistakes(
+            ConfigurationMistake(
+                "rewrite_function", "A function has no dictionary form.", value, "Write a JSONPath, or a dict.", name
+            )
+            for name, value in struct.items()
+            if callable(value)
+        )
+        return struct
+
+    @classmethod
+    def from_dict(cls, struct: Mapping[str, Any]) -> Self:
+        """The rewrite that `to_dict` wrote.
+
+        Raises:
+            ConfigurationError: With every mistake in it.
+        """
+        names = [one.name for one in fields(cls)]
+        mistakes = Mistakes()
+        for name in struct:
+            if name not in names:
+                hint = f"Choose from {', '.join(names)}."
+                mistakes.add("rewrite_unknown", "A rewrite has no such key.", name, hint)
+        with mistakes:
+            rewrite = cls(**{"target": None} | {name: struct[name] for name in names if name in struct})
+        mistakes.report()
+        return rewrite
 
     def _mistakes(self) -> Iterator[ConfigurationMistake]:
         yield from target_mistakes(self.target)
