@@ -13,10 +13,8 @@ from django.core import checks
 from django.urls import Resolver404, resolve
 from django.utils.module_loading import import_string
 
-from openai_middleware import Rewrite
-from openai_middleware.drivers import Frontend
+from openai_middleware.drivers import Frontend, Mistakes, Rewrite
 from openai_middleware.errors import ConfigurationError, ConfigurationMistake
-from openai_middleware.mistakes import Mistakes
 
 __all__ = ["check_settings", "frontend_from_settings"]
 

@@ -18,6 +18,7 @@ as_text, as_bytes          headers as text and as bytes
 """
 
 from openai_middleware.answer.answer import Answer
+from openai_middleware.config.rewrite import Rewrite
 from openai_middleware.contract import OpenAIEndpoint
 from openai_middleware.drivers.asgi import ASGIDriver, OpenAIMiddleware
 from openai_middleware.drivers.chunks import AsyncMappedAnswer, MappedAnswer, amap_answer, map_answer
@@ -33,6 +34,7 @@ from openai_middleware.handlers.response import Response
 from openai_middleware.headers import Header, as_bytes, as_text
 from openai_middleware.interfaces import ASGIApp, Environ, Message, Receive, Scope, Send, StartResponse, WSGIApp
 from openai_middleware.iteration import OwnLoop, aclose, aiterate, close, iterate
+from openai_middleware.mistakes import Mistakes
 from openai_middleware.options import Options
 from openai_middleware.request.body import BodyReader
 from openai_middleware.request.call import CALL_KEY, AppRequest, OpenAICall, call_in
@@ -54,6 +56,7 @@ __all__ = [
     "Header",
     "MappedAnswer",
     "Message",
+    "Mistakes",
     "OpenAICall",
     "OpenAIEndpoint",
     "OpenAIError",
@@ -63,6 +66,7 @@ __all__ = [
     "OwnLoop",
     "Receive",
     "Response",
+    "Rewrite",
     "Scope",
     "Send",
     "StartResponse",

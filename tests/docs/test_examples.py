@@ -193,7 +193,8 @@ def test_demo_stops_the_app_that_it_started(demo: subprocess.CompletedProcess[st
 def test_demo_fails_where_the_app_does_not_start(app: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "ask_docs.py").write_text(app)
     demo = tmp_path / "ask_docs_demo.py"
-    demo.write_text((EXAMPLES / demo.name).read_text())
+    for file in (EXAMPLES / demo.name, *EXAMPLES.glob("legacy_*.py")):
+        (tmp_path / file.name).write_text(file.read_text())
     done = run(demo, tmp_path)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == message
@@ -206,6 +207,8 @@ def demo_with_a_mistake(right: str, wrong: str, directory: Path) -> Path:
         text = file.read_text().replace("__file__", repr(str(file)) if "library" in file.name else "__file__")
         mistakes += text.count(right)
         (directory / file.name).write_text(text.replace(right, wrong))
+    for file in EXAMPLES.glob("legacy_*.py"):
+        (directory / file.name).write_text(file.read_text())
     assert mistakes == 1
     return directory / "ask_docs_demo.py"
 
