@@ -30,7 +30,7 @@ class Answer(BaseModel):
 
 @contextmanager
 def uvicorn_process(app: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "uvicorn", "--port=0", "--app-dir", EXAMPLES, app]
+    command = [sys.executable, "-m", "uvicorn", "--port=0", f"--app-dir={EXAMPLES}", app]
     with server_process(command, r"running on (http://127\.0\.0\.1:\d+)") as server:
         yield server.ready[1]
 
@@ -113,7 +113,7 @@ async def test_client_that_goes_away_stops_the_generator_of_the_app() -> None:  
 
         return StreamingResponse(tokens(), media_type="application/x-ndjson")
 
-    rewrites = {
+    rewrites: dict[str, Rewrite | str] = {
         "chat.completions.create": Rewrite("/ask", delta="$.t"),
         "responses.create": "chat.completions.create",
     }
