@@ -247,7 +247,10 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     with server_process(python(EXAMPLES / "ask_docs.py"), URL, cwd=elsewhere) as server:
         yield server.ready[1]
-        assert server.output == [server.ready[1]]
+        # One of its models breaks its streams off on purpose, and the log says so.
+        assert [line for line in server.output if ": the reply broke off with 500 index_closed" not in line] == [
+            server.ready[1]
+        ]
 
 
 @pytest.fixture(params=["default", "strict"])
