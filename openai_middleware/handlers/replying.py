@@ -209,16 +209,12 @@ class _Answering:
 
     def _said(self, rendering: Rendering, events: bytes) -> Response:
         if self.is_stream:
-            return self._final_stream(events + rendering.finish())
+            return self.rendered(iter((events + rendering.finish(),)))
         return self.collected(rendering)
 
     def _final(self, body: bytes) -> Response:
         self.call.delivery.is_final = True
         return Response.rendered(body)
-
-    def _final_stream(self, events: bytes) -> Response:
-        self.call.delivery.is_final = True
-        return Response.rendered(iter((events,)))
 
     def failed(self, rendering: Rendering, error: Exception) -> bytes:
         """What ends a stream whose handler failed; the log has the rest."""

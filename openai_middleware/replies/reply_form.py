@@ -10,7 +10,7 @@ from openai_middleware.answer.json_answer import JSONAnswer
 from openai_middleware.answer.response_mapping import ResponseMapping
 from openai_middleware.headers import Header, as_json, charset, streaming
 from openai_middleware.mapping.json_codec import UNDECODABLE, encoded, value_of
-from openai_middleware.replies.answers import ReplyAnswer, TextReader
+from openai_middleware.replies.answers import ReplyAnswer, TextReader, invalid_answer
 from openai_middleware.replies.collected import CollectedEvents
 from openai_middleware.replies.forms import RENDERINGS, plain_answer, refuse_choices
 from openai_middleware.replies.rendering import Rendering, choices_asked
@@ -55,7 +55,10 @@ class JSONReply(JSONAnswer):
         if isinstance(plain, str) and form.render is not None:
             refuse_choices(self._request)
             return self._rendered(form.render(self._request), plain)
-        answer = None if plain is None else plain_answer(form.operation, self._request, plain)
+        try:
+            answer = None if plain is None else plain_answer(form.operation, self._request, plain)
+        except ValueError as error:
+            raise invalid_answer(form.operation, str(error)) from error
         if answer is not None:
             return self._changed(encoded(answer), is_stream=False)
         mapped = super().finish()

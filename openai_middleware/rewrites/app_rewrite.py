@@ -1,6 +1,5 @@
 """A rewrite at work: the request that goes to another route of the app, and what that answers."""
 
-import logging
 from collections.abc import Callable, Sequence
 
 from openai_middleware.answer.answer import Answer
@@ -22,8 +21,6 @@ from openai_middleware.rewrites.reading import (
 )
 from openai_middleware.rewrites.request import RewrittenRequest
 from openai_middleware.route import Once
-
-logger = logging.getLogger("openai_middleware")
 
 
 class RouteRewrite:

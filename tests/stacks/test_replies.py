@@ -222,3 +222,10 @@ def test_reply_keeps_fields_that_the_contract_does_not_have(stream: bool, stack:
     dispatch.reply(lambda messages: Said("Yes.", reasoning="Hm."))
     reply = ask(stack.app(Backend(), handlers=dispatch), CHAT, stream=stream)
     assert b'"reasoning_content":"Hm."' in reply.body
+
+
+def test_other_number_of_vectors_than_of_inputs_is_an_error_of_the_server(stack: Stack) -> None:  # R70
+    backend = Backend(Answer(b"[[0.5], [1.5]]", 200, JSON))
+    reply = stack.app(backend).send("POST", "/v1/embeddings", dump({"model": "m", "input": "one"}))
+
+    assert (reply.status, reply.error["code"]) == (502, "invalid_response")
