@@ -12,6 +12,7 @@ from openai_middleware.headers import (
     Header,
     identified,
     is_json,
+    last_by_name,
     media_type,
     new_request_id,
     sent_request_id,
@@ -24,6 +25,7 @@ from openai_middleware.route import AppRewrite, HandlerSource, Route
 
 # Bodies that the app reads itself: they may be large, and parsing them is its business.
 _STREAMED_BODIES: Final = ("multipart/", "application/octet-stream")
+_UNENCODED: Final = ("", "identity")
 # Answers that describe other bytes than those of a whole JSON document.
 _WITHOUT_DOCUMENT: Final = {204, 205, 206}
 # What an app answers that has no such route, or none for the method.
@@ -104,28 +106,22 @@ class Exchange:
         self._include_url_info = include_url_info
         self._asks_for_stream = False
         self._call: OpenAICall | None = None
-        self._headers: list[Header] = []
         self.mount = mount
         self.handler: HandlerSource | None = route.handler
         self.rewrite: AppRewrite | None = route.rewrite
-        kind = ""
-        content_length = request_id = None
         left_out = _OF_ENCODING if route.response_mapping is None and route.rewrite is None else _OF_PARTS
-        for header in headers:
-            name = header[0].lower()
-            if name in left_out:
-                continue
-            if name == b"content-type":
-                kind = media_type(header[1])
-            elif name == b"content-length":
-                content_length = declared_length(header[1])
-            elif name == REQUEST_ID:
-                request_id = sent_request_id(header[1])
-            self._headers.append(header)
-        self.request_id = request_id or new_request_id()
-        is_streamed = kind.startswith(_STREAMED_BODIES)
+        headers = headers if isinstance(headers, list) else list(headers)
+        by_name = last_by_name(headers)
+        self._headers: list[Header] = [header for header in headers if header[0].lower() not in left_out]
+        sent_id = by_name.get(REQUEST_ID)
+        self.request_id = (sent_request_id(sent_id) if sent_id is not None else None) or new_request_id()
+        content_length = by_name.get(b"content-length")
         try:
-            self.body_reader = None if is_streamed else BodyReader(content_length, max_body_size)
+            if media_type(by_name.get(b"content-type", b"")).startswith(_STREAMED_BODIES):
+                self.body_reader = None
+            else:
+                length = declared_length(content_length) if content_length is not None else None
+                self.body_reader = BodyReader(length, max_body_size)
         except OpenAIError as error:
             self.refuse(error)
             raise
@@ -162,10 +158,18 @@ class Exchange:
 
     def _received(self, body: bytes | None) -> AppRequest:
         route = self._route
-        decoded = decode_body(body, is_json=route.request_mapping is not None) if body else None
+        mapping = route.request_mapping
+        decoded = decode_body(body, is_json=mapping is not None) if body else None
         query_params = parse_query(self._query, route.query_types, _RESERVED) if self._query else {}
-        body_params = self._body_params(body, decoded)
-        kwargs = merge_params(body_params, query_params, self._path_params)
+        body_params: dict[str, Any] = {}
+        if mapping is not None and body is not None:
+            body_params = mapping.extract(decoded)
+        elif mapping is not None and not route.takes_multipart:
+            mapping.refuse("a multipart or octet-stream body")
+        if query_params or self._path_params:
+            kwargs = merge_params(body_params, query_params, self._path_params)
+        else:
+            kwargs = body_params.copy()
         self._asks_for_stream = kwargs.get("stream") is True
         if self._include_url_info:
             kwargs[REQUEST_PATH] = self._path
@@ -184,16 +188,6 @@ class Exchange:
         )
         return AppRequest(call=call, method=self._method, path=self._app_path, headers=self._headers, body=body)
 
-    def _body_params(self, body: bytes | None, decoded: Any) -> dict[str, Any]:
-        mapping = self._route.request_mapping
-        if mapping is None:
-            return {}
-        if body is not None:
-            return mapping.extract(decoded)
-        if not self._route.takes_multipart:
-            mapping.refuse("a multipart or octet-stream body")
-        return {}
-
     def answer(self, status: int, headers: Sequence[Header]) -> Answer | None:
         """Decide what becomes of the answer that begins here: None where it leaves as the app sends it.
 
@@ -205,20 +199,16 @@ class Exchange:
             if status in _WITHOUT_ROUTE and self.rewrite is not None:
                 self.rewrite.refused(status, self._path)
             return None
-        kind = encoding = ""
-        for name, value in headers:
-            lowered = name.lower()
-            if lowered == b"content-type":
-                kind = media_type(value)
-            elif lowered == b"content-encoding":
-                encoding = media_type(value)
-        if encoding not in ("", "identity"):
+        by_name = last_by_name(headers)
+        if media_type(by_name.get(b"content-encoding", b"")) not in _UNENCODED:
             return None
-        if self._call is not None and self._call.delivery.is_final:
+        call = self._call
+        if call is not None and call.delivery.is_final:
             return None
-        if self.rewrite is not None and self._call is not None:
+        kind = media_type(by_name.get(b"content-type", b""))
+        if self.rewrite is not None and call is not None:
             return self.rewrite.answer(
-                self._call,
+                call,
                 kind,
                 headers,
                 is_stream=self._asks_for_stream,

@@ -3,7 +3,10 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from os.path import commonprefix
 from typing import Final, Unpack
+
+import msgspec
 
 from openai_middleware.contract import OpenAIEndpoint, Operation
 from openai_middleware.errors import MethodNotAllowedError, NotFoundError, OpenAIError, PermissionDeniedError
@@ -58,6 +61,9 @@ class Frontend:
         self._guard = RouteTable(_normalised_endpoints(compiled)) if any(e.is_forbidden for e in compiled) else None
         given, handler_path = options.get("rewrites"), options.get("handler_path")
         self._rewrites = rewrites_of(given, handler_path, config.endpoints.values(), contract)
+        # Of a request whose path starts otherwise there is nothing to decide.
+        may_refuse = self._rejects_unmatched or self._guard is not None
+        self._start = "" if may_refuse else _common_start(e.config.path for e in compiled)
         compiler = RouteCompiler(
             contract,
             options.get("absent_optional", "omit"),
@@ -100,7 +106,7 @@ class Frontend:
             NotFoundError, MethodNotAllowedError: Nothing matches, and unmatched requests are rejected.
             RequestTooLargeError: The declared length of the body is over the limit.
         """
-        if not self._is_enabled:
+        if not self._is_enabled or (not root_path and not path.startswith(self._start)):
             return None
         method = method.upper()
         try:
@@ -163,7 +169,7 @@ class Frontend:
         encoded = self._table.match(method, path.encoded)
         if encoded is None or _with_slashes_encoded(encoded) != _with_slashes_encoded(match):
             return decoded
-        return match._replace(is_routed_alike=False)
+        return msgspec.structs.replace(match, is_routed_alike=False)
 
     def _is_forbidden(self, method: str, path: RequestPath, guard: RouteTable[Endpoint]) -> bool:
         # Frameworks answer HEAD from the route of GET, so what forbids the one forbids the other.
@@ -182,8 +188,14 @@ class Frontend:
         return MethodNotAllowedError(message, code="method_not_allowed", headers={"Allow": ", ".join(allowed)})
 
 
+def _common_start(paths: Iterable[str]) -> str:
+    """What all paths start with that match one of these."""
+    return commonprefix([path.partition("{")[0].removesuffix("*") for path in paths])
+
+
 def _with_slashes_encoded(match: Match[Endpoint]) -> Match[Endpoint]:
-    return match._replace(path_params={name: value.replace("/", "%2F") for name, value in match.path_params.items()})
+    path_params = {name: value.replace("/", "%2F") for name, value in match.path_params.items()}
+    return msgspec.structs.replace(match, path_params=path_params)
 
 
 def _shape(path: str) -> str:

@@ -83,6 +83,13 @@ def request_id_in(headers: Iterable[Header]) -> str:
     return next((found for found in own if found), None) or new_request_id()
 
 
+def last_by_name(headers: Sequence[Header]) -> dict[bytes, bytes]:
+    """The values of headers by their names in lower case; of a header that came twice, the last."""
+    by_name = dict(headers)
+    # ASGI wants lower case, so that it is nearly always there.
+    return by_name if b"".join(by_name).islower() else {name.lower(): value for name, value in headers}
+
+
 def identified(headers: Sequence[Header], request_id: str) -> Sequence[Header]:
     """The headers of an answer with an `x-request-id`: the very same where they have one."""
     for name, _ in headers:

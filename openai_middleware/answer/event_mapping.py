@@ -1,15 +1,15 @@
 """What becomes of the data of server-sent events; compiled once, used by many streams."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, Union
 
 import msgspec
 from msgspec import Raw
 
 from openai_middleware.answer.response_mapping import ExtraFields, MissingFieldError, ResponseMapping
 from openai_middleware.contract import Stream
-from openai_middleware.mapping.json_codec import fields_of, value_of
+from openai_middleware.mapping.json_codec import decoder_of, encoded, fields_of, fitting, value_of
 from openai_middleware.mapping.rule import BodyMapping
 
 Mapped = tuple[bytes, int, str | None]
@@ -17,6 +17,7 @@ Mapped = tuple[bytes, int, str | None]
 # The events after which a Response is final, and the one that announces it.
 _FINAL: Final = frozenset(("response.completed", "response.incomplete", "response.failed"))
 _ANNOUNCING: Final = "response.created"
+_NULL: Final = Raw(b"null")
 
 
 class EventMapping(Protocol):
@@ -29,6 +30,9 @@ class EventMapping(Protocol):
         maps_errors: Whether error frames are mapped too. Otherwise they pass.
         begins: The type of the event whose `response` is the answer so far, or None.
         ends: The types of events after which the client waits for nothing.
+        fits: A decoder that takes only data which `apply` would give back as it is, of an event that neither begins nor
+            ends the answer; of numbered events it returns the number. It refuses, and decides nothing: what it does not
+            take is `apply`'s. None where there is none.
     """
 
     is_json: bool
@@ -37,6 +41,7 @@ class EventMapping(Protocol):
     maps_errors: bool
     begins: str | None
     ends: frozenset[str | None]
+    fits: Callable[[bytes], Any] | None
 
     def apply(self, data: bytes, sequence_number: int) -> Mapped:
         """Map the data of one event.
@@ -63,6 +68,7 @@ class _Plain:
     maps_errors = False
     begins: str | None = None
     ends: frozenset[str | None] = frozenset()
+    fits: Callable[[bytes], Any] | None = None
 
 
 class PassingEvents(_Plain):
@@ -96,7 +102,7 @@ class RuleEvents(_Plain):
         if not self.is_numbered:
             return mapped, sequence_number, None
         fields = fields_of(mapped)
-        own_number = _number(fields.get("sequence_number"))
+        own_number = _number(fields.get("sequence_number", _NULL))
         if own_number is not None:
             return mapped, own_number + 1, None
         fields["sequence_number"] = Raw(b"%d" % sequence_number)
@@ -131,6 +137,8 @@ class ContractEvents(_Plain):
         # Errors have several forms, and some clients need just the fields that the contract does not have.
         events = {kind: event for kind, event in stream.events.items() if kind != "error"}
         self._fields = {kind: frozenset(event.fields) for kind, event in events.items()}
+        # As they are nearly always written, so that they need not be decoded.
+        self._kinds = {encoded(kind): kind for kind in events}
         self._nested = {kind: event.nested.keys() if rules else () for kind, event in events.items()}
         # Streams of typed events end with an event that says so.
         self.ends_with_done = not stream.is_typed
@@ -138,23 +146,37 @@ class ContractEvents(_Plain):
         if _ANNOUNCING in events:
             self.begins = _ANNOUNCING
             self.ends = _FINAL & events.keys()
+        self.fits = self._compile_test()
+
+    def _compile_test(self) -> Callable[[bytes], Any] | None:
+        if self.ends_with_done:
+            return decoder_of(_test_of(self._fields[""], forbids_unknown=self._drops))
+        tests = [
+            _test_of(fields, kind, forbids_unknown=self._drops, is_numbered=self.is_numbered)
+            for kind, fields in self._fields.items()
+            if "type" in fields and not (self._nested[kind] or kind == self.begins or kind in self.ends)
+        ]
+        return decoder_of(Union[tuple(tests)]) if tests else None
 
     def apply(self, data: bytes, sequence_number: int) -> Mapped:
         """See `EventMapping.apply`."""
         fields = fields_of(data)
-        own_number = _number(fields.get("sequence_number")) if self.is_numbered else None
+        own_number = _number(fields.get("sequence_number", _NULL)) if self.is_numbered else None
         following = sequence_number if own_number is None else own_number + 1
-        kind = "" if self.ends_with_done else _text(fields.get("type"))
+        kind = ""
+        if not self.ends_with_done:
+            written = fields.get("type", _NULL)
+            kind = self._kinds.get(bytes(written)) or _text(written)
         known = self._fields.get(kind)
         if known is None or (self.ends_with_done and _is_error_frame(fields)):
             return data, following, None
-        is_changed = not fields.keys() <= known
+        unknown = fields.keys() - known
+        if unknown and len(unknown) == len(fields):
+            return data, following, None
+        is_changed = self._drops and bool(unknown)
         if is_changed:
-            if known.isdisjoint(fields):
-                return data, following, None
-            is_changed = self._drops
-        if is_changed:
-            fields = {field: value for field, value in fields.items() if field in known}
+            for field in unknown:
+                del fields[field]
         nested = self._nested[kind]
         for field in nested and fields.keys() & nested:
             before = bytes(fields[field])
@@ -175,15 +197,25 @@ class ContractEvents(_Plain):
             return answer
 
 
+def _test_of(
+    fields: Iterable[str], kind: str | None = None, *, forbids_unknown: bool, is_numbered: bool = False
+) -> type[msgspec.Struct]:
+    """A struct of the events of one kind that have no field but these."""
+    types: dict[str, tuple[Any, ...]] = {name: (Raw, _NULL) for name in fields if kind is None or name != "type"}
+    if is_numbered:
+        types["sequence_number"] = (int,)
+    return fitting(types, forbids_unknown=forbids_unknown, tag=kind, attribute="sequence_number")
+
+
 def _is_error_frame(fields: Mapping[str, Raw]) -> bool:
     return "error" in fields and bytes(fields["error"]) != b"null"
 
 
-def _text(value: Raw | None) -> str:
-    text = value_of(value) if value is not None else ""
+def _text(value: Raw) -> str:
+    text = value_of(value)
     return text if isinstance(text, str) else ""
 
 
-def _number(value: Raw | None) -> int | None:
-    number = value_of(value) if value is not None else None
+def _number(value: Raw) -> int | None:
+    number = value_of(value)
     return number if type(number) is int else None

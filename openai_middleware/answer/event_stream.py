@@ -41,7 +41,9 @@ class EventStream:
 
     __slots__ = (
         "_announced",
+        "_fits",
         "_has_id",
+        "_is_between",
         "_is_first",
         "_is_oversized",
         "_mapping",
@@ -66,7 +68,10 @@ class EventStream:
         self.has_started = False
         self.is_complete = False
         self._mapping = mapping
+        # An event that had to change is seldom followed by one that has not: the test is tried again after that one.
+        self._fits = mapping.fits
         self._splitter = EventSplitter()
+        self._is_between = True
         self._name = name
         self._request_id = request_id
         self._is_oversized = False
@@ -78,18 +83,22 @@ class EventStream:
 
     def feed(self, chunk: bytes) -> bytes:
         """See `Answer.feed`: every event that ended here leaves."""
-        if not self._splitter and len(chunk) <= MAX_EVENT_SIZE and (plain := _plain(chunk)) is not None:
-            self.has_started = True
-            return self._plain_event(chunk, plain)
+        if self._is_between and len(chunk) <= MAX_EVENT_SIZE and b"\r" not in chunk:
+            plain = _PLAIN_EVENT.fullmatch(chunk)
+            if plain is not None:
+                self.has_started = True
+                return self._plain_event(chunk, plain)
         events = [self._event(event) for event in self._splitter.feed(chunk)]
         if self._is_oversized or len(self._splitter) > MAX_EVENT_SIZE:
             events.append(self._unmapped(self._splitter.let_go()))
             self._is_oversized = True
+        self._is_between = not self._splitter
         return self._leaving(b"".join(events))
 
     def finish(self) -> bytes:
         """See `Answer.finish`: a last event without its blank line, and the end marker that the app left out."""
         rest = self._splitter.finish()
+        self._is_between = True
         event = self._event(rest) if rest else b""
         if self._mapping.ends_with_done and not self.is_complete:
             event += b"data: [DONE]\n\n"
@@ -99,6 +108,7 @@ class EventStream:
     def fail(self, error: BaseException) -> bytes:
         """See `Answer.fail`: the frames on which the SDKs raise. Half an event that has come is discarded."""
         self._splitter.clear()
+        self._is_between = True
         if self._is_oversized:
             # What has left of it cannot be taken back: it ends here, so that what follows is an event of its own.
             self._is_oversized = False
@@ -137,7 +147,7 @@ class EventStream:
             block = block.lstrip(b"\r\n")
             if not block:
                 return b""
-        plain = _plain(block)
+        plain = None if b"\r" in block else _PLAIN_EVENT.fullmatch(block)
         if plain is not None:
             return self._plain_event(block, plain)
         lines = LINE_END.split(block)
@@ -172,7 +182,17 @@ class EventStream:
     def _plain_event(self, block: bytes, found: re.Match[bytes]) -> bytes:
         self._is_first = False
         payload = found[1]
+        if self._fits is not None:
+            try:
+                fitting = self._fits(payload)
+            except UNDECODABLE:
+                pass
+            else:
+                if self._mapping.is_numbered:
+                    self._sequence_number = fitting.sequence_number + 1
+                return block
         mapped = self._mapped(payload)
+        self._fits = self._mapping.fits if mapped is payload else None
         return block if mapped is payload else block[: found.start(1)] + mapped + b"\n\n"
 
     def _mapped(self, payload: bytes) -> bytes:
@@ -186,10 +206,6 @@ class EventStream:
         elif kind is not None and kind == mapping.begins:
             self._announced = mapped
         return mapped
-
-
-def _plain(block: bytes) -> re.Match[bytes] | None:
-    return None if b"\r" in block else _PLAIN_EVENT.fullmatch(block)
 
 
 def _rebuilt(lines: Sequence[bytes], data: bytes) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Raw
 
-from openai_middleware.mapping.json_codec import UNDECODABLE, fields_of, items_of, value_of
+from openai_middleware.mapping.json_codec import UNDECODABLE, decoder_of, fields_of, fitting, items_of, value_of
 from openai_middleware.mapping.json_path import ABSENT, compile_source, top_level_field
 from openai_middleware.mapping.rule import BodyMapping
 
@@ -74,7 +74,7 @@ class ResponseMapping:
         """
         types: dict[str, Any] = dict.fromkeys(self._booleans, bool)
         if self._item_fields:
-            item = _fitting(dict.fromkeys(self._item_fields, (Raw, _NULL)))
+            item = fitting(dict.fromkeys(self._item_fields, (Raw, _NULL)))
             types[_ITEMS] = list[item]  # type: ignore[valid-type]
         fields = {
             destination: (types.get(destination, Raw),)
@@ -83,7 +83,7 @@ class ResponseMapping:
             for destination, _, mandatory in self._rules
         }
         try:
-            return msgspec.json.Decoder(_fitting(fields, forbids_unknown=not self._keeps_extra)).decode
+            return decoder_of(fitting(fields, forbids_unknown=not self._keeps_extra))
         except ValueError:
             return None
 
@@ -152,20 +152,3 @@ class ResponseMapping:
         if fields.keys() <= self._item_fields:
             return item
         return Raw(msgspec.json.encode({name: fields[name] for name in fields if name in self._item_fields}))
-
-
-def _fitting(fields: Mapping[str, tuple[Any, ...]], *, forbids_unknown: bool = True) -> type[msgspec.Struct]:
-    """A struct of these fields, each with its type and, where it may be absent, any default.
-
-    Raises:
-        ValueError: A name is none that msgspec takes.
-    """
-    names = {f"field_{index}": name for index, name in enumerate(fields)}
-    return msgspec.defstruct(
-        "Fitting",
-        [(own_name, *fields[name]) for own_name, name in names.items()],
-        rename=names,
-        forbid_unknown_fields=forbids_unknown,
-        kw_only=True,
-        gc=False,
-    )

@@ -27,6 +27,7 @@ class Outgoing:
 
     # Most of these stay as they are: a request sets what it needs.
     _answer: Answer | None = None
+    _stream: Answer | None = None
     _held: list[Message] | None = None
     _last: Message | None = None
     _queue: list[Message] | None = None
@@ -62,6 +63,15 @@ class Outgoing:
 
     def send(self, message: Message) -> Awaitable[None]:
         """The app's `send`. What passes is the server's own business: no step more for each of its messages."""
+        stream = self._stream
+        if stream is not None and self._queue is None and message["type"] == "http.response.body":
+            part = message.get("body")
+            if type(part) is bytes and message.get("more_body"):
+                # In the middle of a stream.
+                ready = stream.feed(part)
+                if ready is part:
+                    return self._forward_one(message)
+                return self._forward_one({**message, "body": ready}) if ready else self._forward(())
         if not self._is_passing:
             return self._forward(self._leaving(message))
         return self._send(message) if self._queue is None else self._forward((message,))
@@ -82,7 +92,7 @@ class Outgoing:
         if self._is_suspended:
             await self._forward(self._released())
         elif self._answer is not None and self._is_unfinished:
-            self._last, self._is_passing = None, True
+            self._last, self._is_passing, self._stream = None, True, None
             with suppress(OSError):
                 await self._forward(({"type": "http.response.body", "body": self._answer.fail(error)},))
         return False
@@ -151,6 +161,7 @@ class Outgoing:
     def _streamed(self, answer: Answer, message: Message, part: bytes, *, is_last: bool) -> Sequence[Message]:
         ready = answer.feed(part)
         if is_last:
+            self._stream = None
             if not answer.is_complete and not self._receiving:
                 self._last = message
                 return (*self._begun(answer), {**message, "body": ready, "more_body": True}) if ready else ()
@@ -161,6 +172,8 @@ class Outgoing:
             self._is_passing = True
         elif not ready:
             return ()
+        else:
+            self._stream = answer
         return (*self._begun(answer), message if ready == part else {**message, "body": ready})
 
     def _ended(self) -> Sequence[Message]:
@@ -168,7 +181,7 @@ class Outgoing:
         last, answer = self._last, self._answer
         if last is None or answer is None:
             return ()
-        self._last, self._is_passing = None, True
+        self._last, self._is_passing, self._stream = None, True, None
         try:
             rest = answer.finish()
         except OpenAIError as error:
@@ -194,6 +207,13 @@ class Outgoing:
         self.has_started = self._is_replaced = True
         self._is_passing = False
         return error_messages(error, self._exchange.request_id)
+
+    async def _forward_one(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except BaseException:
+            self._is_broken = True
+            raise
 
     async def _forward(self, messages: Sequence[Message]) -> None:
         if self._queue is not None:

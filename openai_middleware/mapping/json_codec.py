@@ -1,6 +1,6 @@
 """JSON, decoded as far as it is needed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +17,41 @@ value_of = msgspec.json.Decoder().decode
 
 # What msgspec raises for a document that it does not take: RecursionError is how it refuses deep nesting.
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def fitting(
+    fields: Mapping[str, tuple[Any, ...]],
+    *,
+    forbids_unknown: bool = True,
+    tag: str | None = None,
+    attribute: str = "",
+) -> type[msgspec.Struct]:
+    """A struct whose decoder is a test: it refuses objects with other fields in a third of the time of splitting them.
+
+    Args:
+        fields: The fields, each with its type and, where it may be absent, any default.
+        forbids_unknown: Whether it refuses objects with more fields than these.
+        tag: What the object's `type` has to be, or None.
+        attribute: The name of the field that can be read from what was decoded.
+
+    Raises:
+        ValueError: A name is none that msgspec takes.
+    """
+    names = {name if name == attribute else f"field_{index}": name for index, name in enumerate(fields)}
+    return msgspec.defstruct(
+        "Fitting",
+        [(own_name, *fields[name]) for own_name, name in names.items()],
+        rename=names,
+        forbid_unknown_fields=forbids_unknown,
+        tag=tag,
+        kw_only=True,
+        gc=False,
+    )
+
+
+def decoder_of(kind: Any) -> Callable[[bytes], Any]:
+    """What decodes a document of this type. It raises `msgspec.ValidationError` for a document of any other."""
+    return msgspec.json.Decoder(kind).decode
 
 
 def reason_of(error: Exception) -> str:

@@ -98,7 +98,7 @@ def decode_body(body: bytes, *, is_json: bool) -> Any:
         BadRequestError: It has to be JSON and is not.
         RequestTooLargeError: It holds more than `MAX_VALUES`.
     """
-    if _has_too_many_values(body):
+    if len(body) > MAX_VALUES and _has_too_many_values(body):
         message = f"The request body holds more than {MAX_VALUES} values."
         raise RequestTooLargeError(message, code="request_too_large")
     try:
@@ -114,7 +114,7 @@ def decode_body(body: bytes, *, is_json: bool) -> Any:
 
 def _has_too_many_values(body: bytes) -> bool:
     # Every value but the first stands behind a comma, a bracket or a brace.
-    if len(body) <= MAX_VALUES or _separators(body) <= MAX_VALUES:
+    if _separators(body) <= MAX_VALUES:
         return False
     return _separators(_STRING.sub(b"", body)) > MAX_VALUES  # prose has commas, too
 
@@ -135,11 +135,12 @@ class RequestMapping:
         is_ordered: Whether the arguments come in the order of the rules. Otherwise in any.
     """
 
-    __slots__ = ("_destinations", "_fields", "_mandatory", "_rules")
+    __slots__ = ("_destinations", "_fields", "_mandatory", "_mandatory_destinations", "_rules")
 
     def __init__(self, rules: Sequence[BodyMapping], *, is_ordered: bool = True) -> None:
         self._rules = [(rule.destination_path, compile_source(rule.source_path)) for rule in rules]
         self._mandatory = [rule for rule in rules if rule.mandatory]
+        self._mandatory_destinations = frozenset(rule.destination_path for rule in self._mandatory)
         fields = [(rule.destination_path, top_level_field(rule.source_path)) for rule in rules]
         # Bodies have few of the fields that there are rules for: a look-up is cheaper than a call.
         self._fields = None if any(field is None for _, field in fields) else fields
@@ -164,8 +165,8 @@ class RequestMapping:
                 kwargs = self._found(body)
             except RecursionError as error:
                 raise _malformed(error) from error
-        missing = [_source_name(rule) for rule in self._mandatory if rule.destination_path not in kwargs]
-        if missing:
+        if not kwargs.keys() >= self._mandatory_destinations:
+            missing = [_source_name(rule) for rule in self._mandatory if rule.destination_path not in kwargs]
             names = ", ".join(f"'{name}'" for name in missing)
             message = f"Missing required parameter{'s' if len(missing) > 1 else ''}: {names}."
             raise UnprocessableEntityError(message, param=missing[0], code="missing_required_parameter")

@@ -15,17 +15,14 @@ REQUEST_PATH: Final = "mlrun_request_path"
 REQUEST_METHOD: Final = "mlrun_request_method"
 
 
-class Delivery:
+class Delivery(msgspec.Struct):
     """What whoever answers a call tells the middleware in front.
 
     Attributes:
         is_final: The answer is right as it is made: nothing of it is to be mapped.
     """
 
-    __slots__ = ("is_final",)
-
-    def __init__(self) -> None:
-        self.is_final = False
+    is_final: bool = False
 
 
 class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):

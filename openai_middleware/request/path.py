@@ -4,14 +4,15 @@ A slash that was sent percent-encoded belongs to its segment and separates nothi
 ENCODED_SLASH until the segment's value is read.
 """
 
-from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
+
+import msgspec
 
 # A lone surrogate: no decoding of a request can yield one, so it collides with nothing.
 ENCODED_SLASH = "\udc2f"
 
 
-class RequestPath(NamedTuple):
+class RequestPath(msgspec.Struct, frozen=True):
     """One path in two readings.
 
     Attributes:
@@ -41,7 +42,7 @@ class RequestPath(NamedTuple):
             raw_path: The same path as it was sent, or None where the server does not give it.
             root_path: Where the app is mounted: ASGI's `root_path`, WSGI's `SCRIPT_NAME`.
         """
-        decoded = _below(root_path, path)
+        decoded = _below(root_path, path) if root_path else path
         if raw_path is None or b"%2" not in raw_path or b"%2f" not in raw_path.lower():
             return cls(decoded, decoded)
         raw_segments = raw_path.partition(b"?")[0].split(b"/")

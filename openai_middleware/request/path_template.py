@@ -35,9 +35,11 @@ class PathTemplate:
         names: The placeholders' names, in order.
         shape: The path without the names; templates of one shape match the same paths.
         takes_slashes: Whether a placeholder takes several segments.
+        places: The places of the placeholders among the segments, where each is a whole one: then the others, which
+            are literal, decide whether a path matches. None elsewhere.
     """
 
-    __slots__ = ("_literals", "_parser", "names", "shape", "takes_slashes")
+    __slots__ = ("_literals", "_parser", "names", "places", "shape", "takes_slashes")
 
     def __init__(self, path: str) -> None:
         """Compile a path in which `path_mistakes` finds none."""
@@ -45,6 +47,8 @@ class PathTemplate:
         self.shape = PLACEHOLDER.sub(r"{\2}", path)
         self.takes_slashes = ":path}" in self.shape
         segments = path.split("/")
+        places = [place for place, one in enumerate(segments) if one.startswith("{") and one.endswith("}")]
+        self.places = None if self.takes_slashes or len(places) < len(self.names) else tuple(places)
         # What stands around the placeholders of each segment that has any.
         self._literals = [PLACEHOLDER.split(segment)[::3] for segment in segments if placeholder_names(segment)]
         # Names stay here: `parse` knows no field whose name starts with an underscore. A segment with several

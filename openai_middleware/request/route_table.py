@@ -1,15 +1,18 @@
 """Which endpoints match a method and a path, the most specific first."""
 
-from collections.abc import Iterable
-from itertools import chain
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
+from typing import Any, Generic, TypeVar
 
+import msgspec
+
+from openai_middleware.request.path import ENCODED_SLASH, with_slashes
 from openai_middleware.request.path_template import PathTemplate, placeholder_names
 
 Target = TypeVar("Target")
 
 
-class Match(NamedTuple, Generic[Target]):
+class Match(msgspec.Struct, Generic[Target], frozen=True):
     """What matched.
 
     Attributes:
@@ -23,12 +26,52 @@ class Match(NamedTuple, Generic[Target]):
     is_routed_alike: bool = True
 
 
+class _Templates(Generic[Target]):
+    """The templates of one method that have one number of segments."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        # By the places of their literal segments, and these themselves: hundreds are told apart by a look-up or two.
+        self._by_literals: dict[tuple[int, ...], tuple[Callable[[Sequence[str]], Any], dict[Any, list[Any]]]] = {}
+        self._others: list[tuple[int, PathTemplate, Target]] = []
+
+    def add(self, path: str, template: PathTemplate, target: Target) -> None:
+        self._count += 1
+        places = template.places
+        if places is None:
+            self._others.append((self._count, template, target))
+            return
+        segments = path.split("/")
+        literals = tuple(place for place in range(len(segments)) if place not in places)
+        pick, found = self._by_literals.setdefault(literals, (itemgetter(*literals), {}))
+        named = tuple(zip(template.names, places, strict=True))
+        found.setdefault(pick(segments), []).append((self._count, named, target))
+
+    def matches(self, path: str, segments: Sequence[str]) -> list[tuple[dict[str, str], Target]]:
+        """The path parameters and the targets of those that match, in their order."""
+        found: list[tuple[int, dict[str, str], Target]] = []
+        for pick, by_literals in self._by_literals.values():
+            for order, named, target in by_literals.get(pick(segments), ()):
+                path_params = {name: segments[place] for name, place in named}
+                if all(path_params.values()):
+                    found.append((order, path_params, target))
+        if ENCODED_SLASH in path:
+            for _, path_params, _ in found:
+                path_params |= {name: with_slashes(value) for name, value in path_params.items()}
+        for order, template, target in self._others:
+            if (matched := template.match(path)) is not None:
+                found.append((order, matched, target))
+        if len(found) > 1:
+            found.sort(key=itemgetter(0))
+        return [(path_params, target) for _, path_params, target in found]
+
+
 class _MethodTable(Generic[Target]):
     """The endpoints of one method."""
 
     def __init__(self) -> None:
         self.exact: dict[str, tuple[Target, ...]] = {}
-        self.templates: dict[int, list[tuple[PathTemplate, Target]]] = {}
+        self.templates: dict[int, _Templates[Target]] = {}
         self.templates_with_slashes: list[tuple[PathTemplate, Target]] = []
         self.wildcards: list[tuple[str, Target]] = []
 
@@ -39,8 +82,10 @@ class _MethodTable(Generic[Target]):
             self.wildcards.sort(key=lambda wildcard: -len(wildcard[0]))
         elif placeholder_names(path):
             template = PathTemplate(path)
-            same_length = self.templates.setdefault(path.count("/"), [])
-            (self.templates_with_slashes if template.takes_slashes else same_length).append((template, target))
+            if template.takes_slashes:
+                self.templates_with_slashes.append((template, target))
+            else:
+                self.templates.setdefault(path.count("/") + 1, _Templates()).add(path, template, target)
         else:
             self.exact[path] = (target,)
 
@@ -48,10 +93,14 @@ class _MethodTable(Generic[Target]):
         targets = self.exact.get(path, ())
         path_params: dict[str, str] = {}
         if not targets:
-            for template, target in chain(self.templates.get(path.count("/"), ()), self.templates_with_slashes):
-                found = template.match(path)
-                if found is not None:
-                    path_params = path_params if targets else found
+            segments = path.split("/")
+            templates = self.templates.get(len(segments))
+            for found, target in templates.matches(path, segments) if templates is not None else ():
+                path_params = path_params if targets else found
+                targets += (target,)
+            for template, target in self.templates_with_slashes:
+                if (matched := template.match(path)) is not None:
+                    path_params = path_params if targets else matched
                     targets += (target,)
         for prefix, target in self.wildcards:
             if path.startswith(prefix) and len(path) > len(prefix):
