@@ -10,7 +10,6 @@ from openai_middleware.errors import OpenAIError
 from openai_middleware.headers import (
     REQUEST_ID,
     Header,
-    identified,
     is_json,
     last_by_name,
     media_type,
@@ -71,6 +70,7 @@ class Exchange:
         "_call",
         "_headers",
         "_include_url_info",
+        "_kwargs",
         "_method",
         "_path",
         "_path_params",
@@ -106,13 +106,22 @@ class Exchange:
         self._include_url_info = include_url_info
         self._asks_for_stream = False
         self._call: OpenAICall | None = None
+        self._kwargs: dict[str, Any] = {}
         self.mount = mount
         self.handler: HandlerSource | None = route.handler
         self.rewrite: AppRewrite | None = route.rewrite
         left_out = _OF_ENCODING if route.response_mapping is None and route.rewrite is None else _OF_PARTS
         headers = headers if isinstance(headers, list) else list(headers)
-        by_name = last_by_name(headers)
-        self._headers: list[Header] = [header for header in headers if header[0].lower() not in left_out]
+        self._headers: list[Header]
+        by_name = dict(headers)
+        if len(by_name) == len(headers) and b"".join(by_name).islower():
+            # As servers send them: each once, and in lower case as ASGI wants it.
+            for name in left_out:
+                by_name.pop(name, None)
+            self._headers = list(by_name.items())
+        else:
+            by_name = last_by_name(headers)
+            self._headers = [header for header in headers if header[0].lower() not in left_out]
         sent_id = by_name.get(REQUEST_ID)
         self.request_id = (sent_request_id(sent_id) if sent_id is not None else None) or new_request_id()
         content_length = by_name.get(b"content-length")
@@ -135,10 +144,6 @@ class Exchange:
         """Log that the request is refused with this error, before the app has seen it, and give the error its id."""
         log_refusal(error, self._route.name, self.request_id)
 
-    def identified(self, headers: Sequence[Header]) -> Sequence[Header]:
-        """The headers of an answer with the request's id, where they have none: the very same where they have one."""
-        return identified(headers, self.request_id)
-
     def receive(self, body: bytes | None) -> AppRequest:
         """Turn the request into the app's. A request that is refused here is logged.
 
@@ -150,26 +155,24 @@ class Exchange:
                 wrong type, or a name was sent in two places.
             UnprocessableEntityError: A mandatory field is absent.
         """
+        route = self._route
+        mapping = route.request_mapping
+        body_params: dict[str, Any] = {}
         try:
-            return self._received(body)
+            decoded = decode_body(body, is_json=mapping is not None) if body else None
+            query_params = parse_query(self._query, route.query_types, _RESERVED) if self._query else {}
+            if mapping is not None and body is not None:
+                body_params = mapping.extract(decoded)
+            elif mapping is not None and not route.takes_multipart:
+                mapping.refuse("a multipart or octet-stream body")
+            if query_params or self._path_params:
+                kwargs = merge_params(body_params, query_params, self._path_params)
+            else:
+                kwargs = body_params.copy()
         except OpenAIError as error:
             self.refuse(error)
             raise
-
-    def _received(self, body: bytes | None) -> AppRequest:
-        route = self._route
-        mapping = route.request_mapping
-        decoded = decode_body(body, is_json=mapping is not None) if body else None
-        query_params = parse_query(self._query, route.query_types, _RESERVED) if self._query else {}
-        body_params: dict[str, Any] = {}
-        if mapping is not None and body is not None:
-            body_params = mapping.extract(decoded)
-        elif mapping is not None and not route.takes_multipart:
-            mapping.refuse("a multipart or octet-stream body")
-        if query_params or self._path_params:
-            kwargs = merge_params(body_params, query_params, self._path_params)
-        else:
-            kwargs = body_params.copy()
+        self._kwargs = kwargs
         self._asks_for_stream = kwargs.get("stream") is True
         if self._include_url_info:
             kwargs[REQUEST_PATH] = self._path
@@ -225,22 +228,19 @@ class Exchange:
                 return route.reply_form.collected(stream, route.response_mapping, headers, self.request_id)
             self._expect(is_stream=True)
             return stream
-        if is_json(kind):
+        if kind == "application/json" or is_json(kind):
             if route.reply_form is None:
                 self._expect(is_stream=False)
             if route.response_mapping is None:
                 return None
             if route.reply_form is not None:
                 return route.reply_form.json(
-                    self._kwargs(), route.response_mapping, headers, self.request_id, is_stream=self._asks_for_stream
+                    self._kwargs, route.response_mapping, headers, self.request_id, is_stream=self._asks_for_stream
                 )
             return JSONAnswer(route.name, route.response_mapping, headers, self.request_id)
         if kind == "text/plain" and route.reply_form is not None:
-            return route.reply_form.text(self._kwargs(), headers, is_stream=self._asks_for_stream)
+            return route.reply_form.text(self._kwargs, headers, is_stream=self._asks_for_stream)
         return None
-
-    def _kwargs(self) -> dict[str, Any]:
-        return {} if self._call is None else self._call.kwargs
 
     def _expect(self, *, is_stream: bool) -> None:
         """Say in the log that the answer is not what the client waits for."""

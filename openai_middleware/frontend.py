@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from os.path import commonprefix
 from typing import Final, Unpack
 
 import msgspec
@@ -109,22 +108,22 @@ class Frontend:
         if not self._is_enabled or (not root_path and not path.startswith(self._start)):
             return None
         method = method.upper()
-        try:
-            return self._opened(method, path, query, headers, raw_path, root_path)
-        except OpenAIError as error:
-            log_refusal(error, f"{method} {path}", request_id_in(headers))
-            raise
-
-    def _opened(
-        self, method: str, path: str, query: bytes, headers: Iterable[Header], raw_path: bytes | None, root_path: str
-    ) -> Exchange | None:
-        request_path = RequestPath.of(path, raw_path, root_path)
-        match = self._match(method, request_path)
+        if not root_path and (raw_path is None or b"%" not in raw_path):
+            # There is one reading of the path, whoever reads it.
+            request_path = RequestPath(path, path)
+            match = self._table.match(method, path)
+        else:
+            request_path = RequestPath.of(path, raw_path, root_path)
+            match = self._match(method, request_path)
+        refusal: OpenAIError | None = None
         if self._guard is not None and self._is_forbidden(method, request_path, self._guard):
-            raise PermissionDeniedError(f"Access forbidden: {method} {request_path.decoded}.", code="forbidden")
+            refusal = PermissionDeniedError(f"Access forbidden: {method} {request_path.decoded}.", code="forbidden")
+        elif match is None and self._rejects_unmatched:
+            refusal = self._unmatched_error(method, request_path)
+        if refusal is not None:
+            log_refusal(refusal, f"{method} {path}", request_id_in(headers))
+            raise refusal
         if match is None:
-            if self._rejects_unmatched:
-                raise self._unmatched_error(method, request_path)
             return None
         mount = path.removesuffix(request_path.decoded)
         return Exchange(
@@ -133,7 +132,7 @@ class Frontend:
             request_path.decoded,
             path if match.is_routed_alike else mount + request_path.encoded,
             mount,
-            match.path_params,
+            match.path_params.copy(),
             query,
             headers,
             include_url_info=self._include_url_info,
@@ -190,7 +189,10 @@ class Frontend:
 
 def _common_start(paths: Iterable[str]) -> str:
     """What all paths start with that match one of these."""
-    return commonprefix([path.partition("{")[0].removesuffix("*") for path in paths])
+    starts = [path.partition("{")[0].removesuffix("*") for path in paths]
+    first, last = min(starts, default=""), max(starts, default="")
+    differ = (place for place, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
+    return first[: next(differ, len(first))]
 
 
 def _with_slashes_encoded(match: Match[Endpoint]) -> Match[Endpoint]:

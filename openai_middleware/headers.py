@@ -1,7 +1,7 @@
 """HTTP headers as bytes and as text, and which of them describe a body."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Final
 
@@ -118,7 +118,7 @@ def charset(value: bytes) -> str:
     return "utf-8"
 
 
-def describing(headers: Sequence[Header], body: bytes) -> list[Header]:
+def describing(headers: Sequence[Header], body: bytes, left_out: Collection[bytes] = OF_OLD_BYTES) -> list[Header]:
     """The headers of an answer that had other bytes than `body`: a right Content-Length, nothing of the old bytes."""
     length = b"%d" % len(body)
     described: list[Header] = []
@@ -129,7 +129,7 @@ def describing(headers: Sequence[Header], body: bytes) -> list[Header]:
             if not has_length:
                 described.append((header[0], length))
             has_length = True
-        elif name not in OF_OLD_BYTES:
+        elif name not in left_out:
             described.append(header)
     if not has_length:
         described.append((b"content-length", length))
@@ -139,12 +139,13 @@ def describing(headers: Sequence[Header], body: bytes) -> list[Header]:
 def measuring(headers: Sequence[Header], body: bytes) -> Sequence[Header]:
     """The headers of an answer that has always had these bytes: the very same, or with a right Content-Length."""
     length = b"%d" % len(body)
-    lengths = [header for header in headers if len(header[0]) == 14 and header[0].lower() == b"content-length"]
-    if not lengths or (lengths[0][1] == length and len(lengths) == 1):
-        return headers
-    first = lengths[0][0], length
-    measured = [first if header is lengths[0] else header for header in headers]
-    return [header for header in measured if header is first or header[0].lower() != b"content-length"]
+    found = None
+    for header in headers:
+        if len(header[0]) == 14 and header[0].lower() == b"content-length":
+            if found is not None or header[1] != length:
+                return describing(headers, body, ())
+            found = header
+    return headers
 
 
 def streaming(headers: Sequence[Header]) -> list[Header]:

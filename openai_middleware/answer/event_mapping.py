@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Protocol, Union
+from functools import reduce
+from operator import or_
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Raw
@@ -156,7 +158,7 @@ class ContractEvents(_Plain):
             for kind, fields in self._fields.items()
             if "type" in fields and not (self._nested[kind] or kind == self.begins or kind in self.ends)
         ]
-        return decoder_of(Union[tuple(tests)]) if tests else None
+        return decoder_of(reduce(or_, tests)) if tests else None
 
     def apply(self, data: bytes, sequence_number: int) -> Mapped:
         """See `EventMapping.apply`."""

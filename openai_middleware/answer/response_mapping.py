@@ -40,7 +40,19 @@ class ResponseMapping:
             as they are.
     """
 
-    __slots__ = ("_booleans", "_decode", "_filled", "_fits", "_item_fields", "_keeps_extra", "_rules", "_sources")
+    __slots__ = (
+        "_booleans",
+        "_decode",
+        "_filled",
+        "_fits",
+        "_is_fitting_likely",
+        "_item_fields",
+        "_keeps_extra",
+        "_names",
+        "_required",
+        "_rules",
+        "_sources",
+    )
 
     def __init__(
         self,
@@ -51,7 +63,7 @@ class ResponseMapping:
         extra_fields: ExtraFields = "drop",
         item_fields: Collection[str] = (),
     ) -> None:
-        self._booleans = booleans
+        self._booleans = frozenset(booleans) & {rule.destination_path for rule in rules}
         self._keeps_extra = extra_fields == "keep"
         self._item_fields = frozenset() if self._keeps_extra else frozenset(item_fields)
         self._rules = [(rule.destination_path, compile_source(rule.source_path), rule.mandatory) for rule in rules]
@@ -66,6 +78,13 @@ class ResponseMapping:
         self._decode: Callable[[bytes], Any] = value_of if None in fields else fields_of
         renames = any(rule.destination_path != field for rule, field in zip(rules, fields, strict=True))
         self._fits = None if renames else self._compile_test()
+        # Where nothing but the names of the fields decides, these are all that is looked at.
+        is_plain = not (renames or self._booleans or self._item_fields or self._keeps_extra)
+        self._names = tuple(rule.destination_path for rule in rules) if is_plain else None
+        self._required = frozenset(rule.destination_path for rule in rules if rule.mandatory) | self._filled
+        # Whether the last answer was one that stays as it is: an app's answers are alike. The test is for these; it
+        # costs more than it saves where it refuses. A race of two threads costs time, and changes nothing.
+        self._is_fitting_likely = True
 
     def _compile_test(self) -> Callable[[bytes], object] | None:
         """A decoder that refuses every object which does not have just the fields that the client is to get.
@@ -94,7 +113,7 @@ class ResponseMapping:
             MissingFieldError: A mandatory field is absent, or the answer is no object and some field is mandatory.
             msgspec.DecodeError, UnicodeDecodeError, RecursionError: The bytes are not taken as JSON (`UNDECODABLE`).
         """
-        if self._fits is not None:
+        if self._fits is not None and self._is_fitting_likely:
             try:
                 self._fits(body)
             except msgspec.ValidationError:
@@ -110,12 +129,13 @@ class ResponseMapping:
                 raise MissingFieldError(None)
             return body
         selected = self._select(fields)
-        if self._decode is fields_of and selected == fields:
-            # Fields that only stand in another order are no reason to change the bytes.
-            return body
-        return msgspec.json.encode(selected)
+        # Fields that only stand in another order are no reason to change the bytes.
+        self._is_fitting_likely = self._decode is fields_of and selected == fields
+        return body if self._is_fitting_likely else msgspec.json.encode(selected)
 
     def _select(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        if self._names is not None and fields.keys() >= self._required:
+            return {name: fields[name] for name in self._names if name in fields}
         selected = {}
         for destination, find, mandatory in self._rules:
             value = find(fields)

@@ -37,26 +37,20 @@ class ASGIDriver:
         exchange = None
         if scope["type"] == "http":
             try:
-                exchange = self._open(scope)
+                exchange = self._frontend.open(
+                    scope["method"],
+                    scope["path"],
+                    scope.get("query_string", b""),
+                    scope["headers"],
+                    raw_path=scope.get("raw_path"),
+                    root_path=scope.get("root_path", ""),
+                )
             except OpenAIError as error:
                 await send_error(error, send)
                 return
         if exchange is None:
             await self._app(scope, receive, send)
-        else:
-            await self._serve(exchange, scope, receive, send)
-
-    def _open(self, scope: Scope) -> Exchange | None:
-        return self._frontend.open(
-            scope["method"],
-            scope["path"],
-            scope.get("query_string", b""),
-            scope["headers"],
-            raw_path=scope.get("raw_path"),
-            root_path=scope.get("root_path", ""),
-        )
-
-    async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+            return
         outgoing = Outgoing(exchange, send)
         try:
             if (request := await _received(exchange, receive)) is None:
@@ -79,7 +73,8 @@ class ASGIDriver:
             if not await outgoing.fail(_alone(error)):
                 raise
         else:
-            await outgoing.end()
+            if outgoing.is_withholding:
+                await outgoing.end()
 
 
 class OpenAIMiddleware(ASGIDriver):
@@ -120,15 +115,11 @@ async def _received(exchange: Exchange, receive: Receive) -> AppRequest | None:
     reader = exchange.body_reader
     body = None
     try:
-        if reader is not None:
-            has_more = True
-            while has_more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return None
-                reader.feed(message.get("body", b""))
-                has_more = message.get("more_body", False)
-            body = reader.end(is_complete=True)
+        while reader is not None and body is None:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body = reader.take(message.get("body", b""), is_last=not message.get("more_body", False))
         request = exchange.receive(body)
         if exchange.rewrite is not None:
             request = await exchange.rewrite.arequest(request, exchange.mount)

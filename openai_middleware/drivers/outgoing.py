@@ -7,6 +7,7 @@ from contextlib import suppress
 from openai_middleware.answer.answer import Answer
 from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
+from openai_middleware.headers import Header, identified
 from openai_middleware.interfaces import Message, Receive, Send, error_messages
 
 
@@ -23,6 +24,10 @@ class Outgoing:
                say itself that it is over                 for the client: frameworks end bodies before they raise
     passing    any other start; a file; an answer's end   leaves as it is
     replaced   an error in the place of the answer        goes nowhere
+
+    Attributes:
+        has_started: Whether something has left.
+        is_withholding: Whether something is kept back that `end` lets go of.
     """
 
     # Most of these stay as they are: a request sets what it needs.
@@ -32,11 +37,13 @@ class Outgoing:
     _last: Message | None = None
     _queue: list[Message] | None = None
     _receiving = 0
+    _headers: Sequence[Header] = ()
     _is_suspended = False
     _is_passing = False
     _is_replaced = False
     _is_broken = False
     has_started = False
+    is_withholding = False
 
     def __init__(self, exchange: Exchange, send: Send) -> None:
         self._exchange = exchange
@@ -52,7 +59,8 @@ class Outgoing:
             if pending:
                 return pending.pop()
             # An app that waits for the client to go has answered: nothing else will come to replace the answer.
-            await self.end()
+            if self.is_withholding:
+                await self.end()
             self._receiving += 1
             try:
                 return await receive()
@@ -78,6 +86,7 @@ class Outgoing:
 
     async def end(self) -> None:
         """Let go of what was held back for an exception that has not come."""
+        self.is_withholding = False
         if self._is_suspended:
             await self._forward(self._released())
         elif self._last is not None:
@@ -128,42 +137,39 @@ class Outgoing:
     def _started(self, start: Message) -> Sequence[Message]:
         given = start.get("headers", ())
         # ASGI allows any iterable; one that can be read only once is read here.
-        headers = self._exchange.identified(given if isinstance(given, list | tuple) else list(given))
-        if headers is not given:
-            start = {**start, "headers": headers}
-        self._held = [start]
+        headers = identified(given if isinstance(given, list | tuple) else list(given), self._exchange.request_id)
+        self._held, self._headers = [start], headers
         if start["status"] == 500 and isinstance(sys.exc_info()[1], OpenAIError) and not start.get("trailers"):
-            self._is_suspended = True
+            self._is_suspended = self.is_withholding = True
             return ()
         self._answer = self._exchange.answer(start["status"], headers)
         return self._released() if self._answer is None else ()
 
     def _collected(self, answer: Answer, message: Message, part: bytes, *, is_last: bool) -> Sequence[Message]:
-        held = self._hold(message)
         answer.feed(part)
         if not is_last:
+            self._hold(message)
             return ()
         try:
             body = answer.finish()
         except OpenAIError as error:
             return self._replaced_by(error)
-        if answer.headers is not held[0].get("headers", ()):
-            held[0] = {**held[0], "headers": answer.headers}
+        self._headers = answer.headers
         if answer.is_changed:
-            held[1:] = [{**message, "body": body}]
-        return self._released()
+            message = {**message, "body": body}
+            self._held = self._held and self._held[:1]
+        return (*self._released(), message)
 
-    def _hold(self, message: Message) -> list[Message]:
+    def _hold(self, message: Message) -> None:
         held = self._held = self._held or []
         held.append(message)
-        return held
 
     def _streamed(self, answer: Answer, message: Message, part: bytes, *, is_last: bool) -> Sequence[Message]:
         ready = answer.feed(part)
         if is_last:
             self._stream = None
             if not answer.is_complete and not self._receiving:
-                self._last = message
+                self._last, self.is_withholding = message, True
                 return (*self._begun(answer), {**message, "body": ready, "more_body": True}) if ready else ()
             try:
                 ready += answer.finish()
@@ -198,9 +204,11 @@ class Outgoing:
 
     def _released(self) -> Sequence[Message]:
         """All that was held back, as it is."""
-        held, self._held = self._held or (), None
+        held, self._held = self._held or [], None
         self.has_started = self._is_passing = True
         self._is_suspended = False
+        if held and held[0].get("headers", ()) is not self._headers:
+            held[0] = {**held[0], "headers": self._headers}
         return held
 
     def _replaced_by(self, error: OpenAIError) -> Sequence[Message]:

@@ -14,7 +14,7 @@ from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
 from openai_middleware.handlers.wsgi_app import answer_call
-from openai_middleware.headers import as_bytes, as_text
+from openai_middleware.headers import as_bytes, as_text, identified
 from openai_middleware.interfaces import Environ, ExcInfo, StartResponse, Write, WSGIApp, WSGIHeaders, start_error
 from openai_middleware.mistakes import report_mistakes
 from openai_middleware.options import Options
@@ -174,9 +174,9 @@ class _Outgoing:
         if self.has_started:
             return self._start_response(status, headers, exc_info)
         given = as_bytes(headers)
-        identified = self._exchange.identified(given)
-        self._start = (status, headers if identified is given else as_text(identified))
-        self._answer = self._exchange.answer(int(status[:3]), identified)
+        sent = identified(given, self._exchange.request_id)
+        self._start = (status, headers if sent is given else as_text(sent))
+        self._answer = self._exchange.answer(int(status[:3]), sent)
         return self.write
 
     def write(self, data: bytes) -> None:

@@ -50,6 +50,9 @@ class JSONReply(JSONAnswer):
 
     def finish(self) -> bytes:
         """See `Answer.finish`."""
+        if not self._asks_for_stream and self._chunks and self._chunks[0].startswith(b"{"):
+            # An object, and asked for.
+            return super().finish()
         form = self._form
         plain = self._plain_value()
         if isinstance(plain, str) and form.render is not None:

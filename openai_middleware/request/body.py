@@ -51,6 +51,17 @@ class BodyReader:
         """How many bytes have come."""
         return len(self._body)
 
+    def take(self, chunk: bytes, *, is_last: bool) -> bytes | None:
+        """Take some bytes, and return the whole body if the server says that these are the last.
+
+        Raises:
+            RequestTooLargeError: With them it is more than the limit.
+        """
+        if is_last and not self._body and (self._limit is None or len(chunk) <= self._limit):
+            return bytes(chunk)
+        self.feed(chunk)
+        return bytes(self._body) if is_last else None
+
     def feed(self, chunk: bytes) -> None:
         """Take some bytes.
 
@@ -67,17 +78,16 @@ class BodyReader:
         if self._limit is not None and len(self._body) > self._limit:
             raise self._too_large()
 
-    def end(self, *, is_complete: bool = False) -> bytes:
-        """The whole body: no more bytes come.
+    def end(self) -> bytes:
+        """The whole body: no more bytes come, but the server does not vouch for it.
 
-        Args:
-            is_complete: Whether the server says that this is the end. Where a client leaves in the middle of a body,
-                ASGI servers tell, while WSGI servers end it as if it were complete.
+        Where a client leaves in the middle of a body, ASGI servers tell, while WSGI servers end it as if it were
+        complete.
 
         Raises:
-            BadRequestError: The request declares more than has come, and the server does not vouch for it.
+            BadRequestError: The request declares more than has come.
         """
-        if not is_complete and self.content_length is not None and len(self._body) < self.content_length:
+        if self.content_length is not None and len(self._body) < self.content_length:
             raise BadRequestError("The request body ended before its Content-Length.", code="incomplete_body")
         return bytes(self._body)
 
@@ -135,7 +145,7 @@ class RequestMapping:
         is_ordered: Whether the arguments come in the order of the rules. Otherwise in any.
     """
 
-    __slots__ = ("_destinations", "_fields", "_mandatory", "_mandatory_destinations", "_rules")
+    __slots__ = ("_destinations", "_fields", "_mandatory", "_mandatory_destinations", "_rules", "_same")
 
     def __init__(self, rules: Sequence[BodyMapping], *, is_ordered: bool = True) -> None:
         self._rules = [(rule.destination_path, compile_source(rule.source_path)) for rule in rules]
@@ -148,6 +158,9 @@ class RequestMapping:
         # Of an operation's many fields a body has few: then the body is what is gone through.
         is_quick = not is_ordered and self._fields is not None and len(by_field) == len(fields)
         self._destinations = by_field if is_quick else None
+        # And where they keep their names, as most do, a body that has no others is the arguments.
+        is_same = is_quick and all(field == destination for field, destination in by_field.items())
+        self._same = by_field.keys() if is_same else None
 
     def extract(self, body: Any) -> dict[str, Any]:
         """The keyword arguments in a decoded body; None stands for a body that was empty.
@@ -156,15 +169,18 @@ class RequestMapping:
             BadRequestError: The body is nested more deeply than a path can follow.
             UnprocessableEntityError: A mandatory field is absent, or the body is no object and some field is mandatory.
         """
-        if body is not None and not isinstance(body, dict):
-            self.refuse(json_kind(body))
-            return {}
+        destinations = self._destinations
         kwargs: dict[str, Any] = {}
-        if body is not None:
-            try:
+        if isinstance(body, dict):
+            if self._same is not None and body.keys() <= self._same:
+                kwargs = body.copy()
+            elif destinations is not None:
+                kwargs = {destinations[field]: value for field, value in body.items() if field in destinations}
+            else:
                 kwargs = self._found(body)
-            except RecursionError as error:
-                raise _malformed(error) from error
+        elif body is not None:
+            self.refuse(json_kind(body))
+            return kwargs
         if not kwargs.keys() >= self._mandatory_destinations:
             missing = [_source_name(rule) for rule in self._mandatory if rule.destination_path not in kwargs]
             names = ", ".join(f"'{name}'" for name in missing)
@@ -173,13 +189,13 @@ class RequestMapping:
         return kwargs
 
     def _found(self, body: dict[str, Any]) -> dict[str, Any]:
-        destinations = self._destinations
-        if destinations is not None:
-            return {destinations[field]: value for field, value in body.items() if field in destinations}
         if self._fields is not None:
             return {destination: body[field] for destination, field in self._fields if field in body}
         found = ((destination, find(body)) for destination, find in self._rules)
-        return {destination: value for destination, value in found if value is not ABSENT}
+        try:
+            return {destination: value for destination, value in found if value is not ABSENT}
+        except RecursionError as error:
+            raise _malformed(error) from error
 
     def refuse(self, kind: str) -> None:
         """Refuse a body that is no JSON object, but this kind of thing, where a field of it would be mandatory.

@@ -34,17 +34,19 @@ class PathTemplate:
     Attributes:
         names: The placeholders' names, in order.
         shape: The path without the names; templates of one shape match the same paths.
+        start: What every path starts with that matches.
         takes_slashes: Whether a placeholder takes several segments.
         places: The places of the placeholders among the segments, where each is a whole one: then the others, which
             are literal, decide whether a path matches. None elsewhere.
     """
 
-    __slots__ = ("_literals", "_parser", "names", "places", "shape", "takes_slashes")
+    __slots__ = ("_literals", "_parser", "names", "places", "shape", "start", "takes_slashes")
 
     def __init__(self, path: str) -> None:
         """Compile a path in which `path_mistakes` finds none."""
         self.names = placeholder_names(path)
         self.shape = PLACEHOLDER.sub(r"{\2}", path)
+        self.start = path.partition("{")[0]
         self.takes_slashes = ":path}" in self.shape
         segments = path.split("/")
         places = [place for place, one in enumerate(segments) if one.startswith("{") and one.endswith("}")]

@@ -17,7 +17,7 @@ class Match(msgspec.Struct, Generic[Target], frozen=True):
 
     Attributes:
         targets: The targets, the most specific first.
-        path_params: The path parameters of that first one.
+        path_params: The path parameters of that first one; not to be changed.
         is_routed_alike: Whether a router that goes by the decoded path finds the same.
     """
 
@@ -59,7 +59,7 @@ class _Templates(Generic[Target]):
             for _, path_params, _ in found:
                 path_params |= {name: with_slashes(value) for name, value in path_params.items()}
         for order, template, target in self._others:
-            if (matched := template.match(path)) is not None:
+            if path.startswith(template.start) and (matched := template.match(path)) is not None:
                 found.append((order, matched, target))
         if len(found) > 1:
             found.sort(key=itemgetter(0))
@@ -99,7 +99,7 @@ class _MethodTable(Generic[Target]):
                 path_params = path_params if targets else found
                 targets += (target,)
             for template, target in self.templates_with_slashes:
-                if (matched := template.match(path)) is not None:
+                if path.startswith(template.start) and (matched := template.match(path)) is not None:
                     path_params = path_params if targets else matched
                     targets += (target,)
         for prefix, target in self.wildcards:
@@ -121,9 +121,15 @@ class RouteTable(Generic[Target]):
         self._methods: dict[str, _MethodTable[Target]] = {}
         for method, path, target in endpoints:
             self._methods.setdefault(method, _MethodTable()).add(path, target)
+        self._exact = {
+            (method, path): table.match(path) for method, table in self._methods.items() for path in table.exact
+        }
 
     def match(self, method: str, path: str) -> Match[Target] | None:
         """Look up an upper-case method and a path (see `RequestPath.segmented`)."""
+        exact = self._exact.get((method, path))
+        if exact is not None:
+            return exact
         table = self._methods.get(method)
         return table.match(path) if table else None
 

@@ -240,9 +240,11 @@ def measured(rounds: int, wrap: Callable[[Any], Any]) -> dict[str, float]:
             unit[index] = min(unit[index], round_trip(row.unit, max(1, 400_000 // len(row.unit))))
         gc.collect()
     gc.enable()
-    return {
-        row.name: (wrapped[index] - bare[index]) / row.per / unit[index] for index, row in enumerate(table)
-    } | {"J in us": unit[0] * 1e6, "chat event rt in us": unit[-4] * 1e6, "Responses event rt in us": unit[-2] * 1e6}
+    return {row.name: (wrapped[index] - bare[index]) / row.per / unit[index] for index, row in enumerate(table)} | {
+        "J in us": unit[0] * 1e6,
+        "chat event rt in us": unit[-4] * 1e6,
+        "Responses event rt in us": unit[-2] * 1e6,
+    }
 
 
 def main() -> None:

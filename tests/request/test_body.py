@@ -19,9 +19,15 @@ def read(chunks: list[bytes], length: int | None, limit: int | None, *, is_compl
     """The body of these chunks, or what its reader raised."""
     try:
         reader = BodyReader(length, limit)
+        if is_complete:
+            *parts, last = chunks or [b""]
+            assert all(reader.take(part, is_last=False) is None for part in parts)
+            body = reader.take(last, is_last=True)
+            assert body is not None
+            return body
         for chunk in chunks:
             reader.feed(chunk)
-        return reader.end(is_complete=is_complete)
+        return reader.end()
     except OpenAIError as error:
         return type(error)
 
