@@ -115,19 +115,23 @@ async def send_response(
     """
     events = None if response.events is None else aiterate(response.events, pool)
     try:
-        with reporting(call):
-            headers = as_bytes(response.headers) if headers is None else headers
+        if headers is None:
+            try:
+                headers = as_bytes(response.headers)
+            except UnicodeEncodeError as error:
+                raise reported(error, call) from error
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         if events is None:
             await send({"type": "http.response.body", "body": response.content})
-        else:
-            stream = events if call.delivery.is_final else _reported(events, call)
-            if keep_alive is not None:
-                stream = _kept_alive(stream, keep_alive)
-            await _while_connected(_stream(stream, send), receive)
+            return
+        stream = events if call.delivery.is_final else _reported(events, call)
+        if keep_alive is not None:
+            stream = _kept_alive(stream, keep_alive)
+        await _while_connected(_stream(stream, send), receive)
     finally:
         # Where the stream has begun, it is closed already, in the task that it ran in.
-        await aclose(events)
+        if events is not None:
+            await aclose(events)
 
 
 async def _stream(events: AsyncIterator[bytes], send: Send) -> None:

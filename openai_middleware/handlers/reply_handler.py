@@ -12,7 +12,7 @@ from openai_middleware.replies.chat_reader import is_chat_object
 from openai_middleware.replies.chat_request import ChatRequest
 from openai_middleware.replies.forms import is_reply, refuse_choices
 from openai_middleware.replies.models import model_of, unknown_model
-from openai_middleware.request.call import OpenAICall
+from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, OpenAICall
 from openai_middleware.route import CallHandler
 
 
@@ -39,6 +39,10 @@ class ReplyHandler:
         self._handler = Handler(function)
         self.name = self._handler.name
         self.takes_choices = self._handler.declares("n")
+        self._takes_messages = self._handler.declares("messages")
+        # What chat completions do not know is there for functions that name it: with `**kwargs` a function hands all
+        # that it gets to another client, which would refuse it.
+        self._left_out = [name for name in (REQUEST_PATH, REQUEST_METHOD) if not self._handler.declares(name)]
 
     def run(self, call: OpenAICall, *first: Any, loop: OwnLoop | None = None) -> Any:
         """Call the function in sync code. What else might come first gives way to the messages.
@@ -66,14 +70,12 @@ class ReplyHandler:
         return ChatRequest(call.operation, call.kwargs)
 
     def _kwargs(self, request: ChatRequest) -> Mapping[str, Any]:
-        # What chat completions do not know is there for functions that name it: with `**kwargs` a function hands all
-        # that it gets to another client, which would refuse it. The messages it has by position already.
-        given = {
-            name: value
-            for name, value in request.kwargs.items()
-            if not name.startswith("mlrun_request_") or self._handler.declares(name)
-        }
-        return given | ({"messages": request.messages} if self._handler.declares("messages") else {})
+        kwargs = request.kwargs
+        for name in self._left_out:
+            kwargs.pop(name, None)
+        if self._takes_messages:
+            kwargs["messages"] = request.messages
+        return kwargs
 
     def _checked(self, call: OpenAICall, result: Any) -> Any:
         if is_reply(result) or is_chat_object(result) or isinstance(result, Iterator | AsyncIterable | Response):
