@@ -45,6 +45,7 @@ class EventStream:
         "_has_id",
         "_is_between",
         "_is_first",
+        "_is_numbered",
         "_is_oversized",
         "_mapping",
         "_name",
@@ -70,6 +71,7 @@ class EventStream:
         self._mapping = mapping
         # An event that had to change is seldom followed by one that has not: the test is tried again after that one.
         self._fits = mapping.fits
+        self._is_numbered = mapping.is_numbered
         self._splitter = EventSplitter()
         self._is_between = True
         self._name = name
@@ -87,7 +89,16 @@ class EventStream:
             plain = _PLAIN_EVENT.fullmatch(chunk)
             if plain is not None:
                 self.has_started = True
-                return self._plain_event(chunk, plain)
+                if self._fits is None:
+                    return self._plain_event(chunk, plain)
+                try:
+                    event = self._fits(plain[1])
+                except UNDECODABLE:
+                    return self._plain_event(chunk, plain)
+                self._is_first = False
+                if self._is_numbered:
+                    self._sequence_number = event.sequence_number + 1
+                return chunk
         events = [self._event(event) for event in self._splitter.feed(chunk)]
         if self._is_oversized or len(self._splitter) > MAX_EVENT_SIZE:
             events.append(self._unmapped(self._splitter.let_go()))
@@ -116,7 +127,7 @@ class EventStream:
         if self.is_complete or not self.has_started:
             return b""
         self.is_complete = True
-        if not self._mapping.is_numbered:
+        if not self._is_numbered:
             return b"data: " + told_to_client(error).body() + b"\n\n"
         answer = self._announced_answer()
         return failed_response(error, answer if isinstance(answer, dict) else None, self._sequence_number)
@@ -182,15 +193,6 @@ class EventStream:
     def _plain_event(self, block: bytes, found: re.Match[bytes]) -> bytes:
         self._is_first = False
         payload = found[1]
-        if self._fits is not None:
-            try:
-                fitting = self._fits(payload)
-            except UNDECODABLE:
-                pass
-            else:
-                if self._mapping.is_numbered:
-                    self._sequence_number = fitting.sequence_number + 1
-                return block
         mapped = self._mapped(payload)
         self._fits = self._mapping.fits if mapped is payload else None
         return block if mapped is payload else block[: found.start(1)] + mapped + b"\n\n"
