@@ -1,0 +1,107 @@
+"""What one request, answer or event may take of work, counted: calls of Python functions, decodings, encodings.
+
+A budget is what there is now and a little more. Whoever needs more of it raises it here, and says what for.
+"""
+
+import sys
+from collections import Counter
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import openai_middleware
+from openai_middleware import OpenAIMiddleware
+from tests.benchmarks.workloads import EVENTS, App, Row, rows, send_requests
+
+PACKAGE = str(Path(openai_middleware.__file__).parent)
+ROWS = {row.name: row for row in rows()}
+
+# Calls of the package's own functions: for a request, and for each of a stream's events.
+CALLS = {
+    "matches nothing": 2,
+    "nothing below the prefix": 6,
+    "1 KB, field dropped": 39,
+    "1 KB, clean": 37,
+    "template GET of 150, answer mapped": 39,
+    "100 KB, field dropped": 39,
+    "4 MB, field dropped": 39,
+}
+CALLS_OF_EVENTS = {
+    "chat event, clean": 3,
+    "chat event, field dropped": 7,
+    "Responses event, clean": 3,
+    "Responses event, field dropped": 8,
+}
+
+
+class Work:
+    """Counts what happens while a request is served.
+
+    Attributes:
+        calls: The package's functions that were called.
+        others: The functions of C that were called by them.
+    """
+
+    def __init__(self, row: Row) -> None:
+        self.calls: Counter[str] = Counter()
+        self.others: Counter[str] = Counter()
+        wrapped = OpenAIMiddleware(App(row), prefix="/v1")
+        send_requests(wrapped, row, 3)  # routes are compiled, and answers known to be alike
+        before = sys.getprofile()
+        sys.setprofile(self._count)
+        try:
+            send_requests(wrapped, row, 1)
+        finally:
+            sys.setprofile(before)
+
+    def _count(self, frame: FrameType, event: str, argument: Any) -> None:
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return
+        if event == "call":
+            self.calls[frame.f_code.co_qualname] += 1
+        elif event == "c_call":
+            self.others[argument.__qualname__] += 1
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_request_takes_no_more_calls_than_its_budget(name: str) -> None:
+    work = Work(ROWS[name])
+    assert work.calls.total() <= CALLS[name], work.calls
+
+
+@pytest.mark.parametrize("name", CALLS_OF_EVENTS)
+def test_an_event_takes_no_more_calls_than_its_budget(name: str) -> None:
+    work = Work(ROWS[name])
+    assert work.calls.total() <= CALLS_OF_EVENTS[name] * EVENTS + 60, work.calls
+
+
+@pytest.mark.parametrize("name", ["matches nothing", "nothing below the prefix"])
+def test_nothing_is_decoded_of_a_request_that_matches_nothing(name: str) -> None:
+    work = Work(ROWS[name])
+    assert not {"Decoder.decode", "json_encode", "Pattern.match", "Pattern.fullmatch"} & work.others.keys()
+
+
+def test_a_body_and_its_answer_are_decoded_once_each() -> None:
+    for name in ("1 KB, clean", "1 KB, field dropped", "4 MB, field dropped"):
+        assert Work(ROWS[name]).others["Decoder.decode"] == 2, name
+
+
+def test_nothing_that_needs_no_change_is_encoded() -> None:
+    for name in ("1 KB, clean", "chat event, clean", "Responses event, clean"):
+        assert Work(ROWS[name]).others["json_encode"] == 0, name
+
+
+@pytest.mark.parametrize("name", ["chat event, clean", "Responses event, clean"])
+def test_an_event_that_fits_is_tested_and_taken_apart_no_further(name: str) -> None:
+    work = Work(ROWS[name])
+    assert work.others["Decoder.decode"] <= EVENTS + 2  # the request's body, and what opens and ends a stream
+    assert not [call for call in work.calls if call.startswith("ContractEvents")]
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if "MB" not in name])
+def test_nothing_is_compiled_for_a_request(name: str) -> None:
+    work = Work(ROWS[name])
+    assert not {"RouteCompiler.compile", "compile_source", "fitting"} & work.calls.keys()
+    assert "compile" not in work.others
