@@ -1,7 +1,7 @@
 """What nearly every request, answer and event is like goes a shorter way: it leads where the long way leads."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import chain, combinations
 from pathlib import Path
@@ -66,7 +66,7 @@ def opened(path: str, frontend: Frontend) -> EventStream:
 class WithoutTest:
     """A mapping of events that has no test for those which stay as they are."""
 
-    fits = None
+    fits: Callable[[bytes], Any] | None = None
 
     def __init__(self, mapping: EventMapping) -> None:
         self._mapping = mapping
