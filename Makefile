@@ -8,7 +8,7 @@ STAMP   := $(VENV)/.installed
 INSTALL := -m pip --quiet --disable-pip-version-check install
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-clients test-servers test-matrix fuzz soak lint format docs contract
+.PHONY: help setup demo serve test test-clients test-servers test-matrix fuzz soak bench lint format docs contract
 .PHONY: constraints clean
 
 help: ## show this list
@@ -41,6 +41,10 @@ fuzz: $(VENV)/.installed-fuzz ## fuzz the package with atheris, all targets toge
 test-servers: $(VENV)/.installed-servers ## run tests/live on every server: uvicorn, hypercorn, granian, daphne, gunicorn, waitress
 	$(PYTHON) -m pytest --numprocesses=2 --dist=loadgroup tests/live $(ARGS)
 
+# The end-to-end part needs wrk (Debian: apt install wrk), and a machine that does nothing else.
+bench: $(VENV)/.installed-bench ## measure what the middleware costs, and write docs/benchmarks.md (to try it: ARGS=--quick)
+	$(PYTHON) -m tests.benchmarks $(ARGS)
+
 REQUESTS := 200000
 soak: $(VENV)/.installed-servers ## send REQUESTS=200000 requests to a server and tell how its memory grew (ARGS=gunicorn-gthread)
 	$(PYTHON) -m tests.live.soak --requests $(REQUESTS) $(ARGS)
@@ -71,7 +75,7 @@ constraints: ## rewrite constraints.txt with the newest versions that pyproject.
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 	$(PYTHON3) -m venv "$$scratch/venv" && \
 	"$$scratch/venv/bin/python" $(INSTALL) --dry-run --ignore-installed --report "$$scratch/report.json" \
-		--target "$$scratch/none" --python-version 3.11.0 --only-binary :all: '.[dev,fuzz,servers,matrix]' && \
+		--target "$$scratch/none" --python-version 3.11.0 --only-binary :all: '.[dev,fuzz,servers,matrix,bench]' && \
 	$(PYTHON3) -c "$$WRITE_CONSTRAINTS" "$$scratch/report.json" > "$$scratch/constraints.txt" && \
 	cp "$$scratch/constraints.txt" constraints.txt
 	@grep -c == constraints.txt | sed 's/$$/ packages pinned in constraints.txt/'

@@ -55,19 +55,21 @@ class ASGIDriver:
         try:
             if (request := await _received(exchange, receive)) is None:
                 return
+            call = request.call
             app_receive = outgoing.receiving(request.body, receive)
+            app_scope = {
+                **scope,
+                "method": request.method,
+                "path": request.path,
+                "headers": request.headers,
+                CALL_KEY: call,
+            }
+            if request.raw_path is not None:
+                app_scope |= {"raw_path": request.raw_path, "query_string": request.query or b""}
+            request = None  # a stream may last for hours, and needs its body no longer
             if exchange.handler is not None:
-                await answer_call(exchange.handler, request.call, app_receive, outgoing.send)
+                await answer_call(exchange.handler, call, app_receive, outgoing.send)
             else:
-                app_scope = {
-                    **scope,
-                    "method": request.method,
-                    "path": request.path,
-                    "headers": request.headers,
-                    CALL_KEY: request.call,
-                }
-                if request.raw_path is not None:
-                    app_scope |= {"raw_path": request.raw_path, "query_string": request.query or b""}
                 await self._app(app_scope, app_receive, outgoing.send)
         except Exception as error:
             if not await outgoing.fail(_alone(error)):

@@ -163,7 +163,7 @@ class RequestMapping:
         self._same = by_field.keys() if is_same else None
 
     def extract(self, body: Any) -> dict[str, Any]:
-        """The keyword arguments in a decoded body; None stands for a body that was empty.
+        """The keyword arguments in a decoded body, or the body itself; None stands for one that was empty.
 
         Raises:
             BadRequestError: The body is nested more deeply than a path can follow.
@@ -173,7 +173,7 @@ class RequestMapping:
         kwargs: dict[str, Any] = {}
         if isinstance(body, dict):
             if self._same is not None and body.keys() <= self._same:
-                kwargs = body.copy()
+                kwargs = body
             elif destinations is not None:
                 kwargs = {destinations[field]: value for field, value in body.items() if field in destinations}
             else:

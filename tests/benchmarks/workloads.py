@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from tests.support.drivers import http_scope
 
+CHAT = "/v1/chat/completions"
+JSON = b"application/json"
 EVENTS = 200
 
 BODY = json.dumps(
@@ -124,7 +126,8 @@ def encoded(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _padded(value: dict[str, Any], size: int) -> dict[str, Any]:
+def padded(value: dict[str, Any], size: int) -> dict[str, Any]:
+    """A chat completion of about so many bytes."""
     [choice] = value["choices"]
     tokens = [
         {"token": f"token {index}", "logprob": -0.25, "bytes": [116, 111], "top_logprobs": []}
@@ -140,24 +143,24 @@ def _events(value: dict[str, Any]) -> list[bytes]:
 
 def rows() -> list[Row]:
     """The rows of the table of goals."""
-    chat, responses, files = "/v1/chat/completions", "/v1/responses", "/v1/vector_stores/vs_1/files/file-1"
-    json_kind, sse = b"application/json", b"text/event-stream"
+    responses, files = "/v1/responses", "/v1/vector_stores/vs_1/files/file-1"
+    sse = b"text/event-stream"
     asked = encoded({**json.loads(BODY), "stream": True})
     asked_response = encoded({"model": "m", "input": "Twice?", "stream": True})
     found = [
-        Row("matches nothing", BODY, "GET", "/health", b"", json_kind, [encoded(COMPLETION)]),
-        Row("nothing below the prefix", BODY, "GET", "/v1/health/here", b"", json_kind, [encoded(COMPLETION)]),
-        Row("1 KB, field dropped", BODY, "POST", chat, BODY, json_kind, [encoded({**COMPLETION, "junk": 1})]),
-        Row("1 KB, clean", BODY, "POST", chat, BODY, json_kind, [encoded(COMPLETION)]),
-        Row("template GET of 150, answer mapped", BODY, "GET", files, b"", json_kind, [encoded({**FILE, "junk": 1})]),
+        Row("matches nothing", BODY, "GET", "/health", b"", JSON, [encoded(COMPLETION)]),
+        Row("nothing below the prefix", BODY, "GET", "/v1/health/here", b"", JSON, [encoded(COMPLETION)]),
+        Row("1 KB, field dropped", BODY, "POST", CHAT, BODY, JSON, [encoded({**COMPLETION, "junk": 1})]),
+        Row("1 KB, clean", BODY, "POST", CHAT, BODY, JSON, [encoded(COMPLETION)]),
+        Row("template GET of 150, answer mapped", BODY, "GET", files, b"", JSON, [encoded({**FILE, "junk": 1})]),
     ]
     for name, size in (("100 KB", 100_000), ("4 MB", 4_000_000)):
-        large = {**_padded(COMPLETION, size), "junk": 1}
+        large = {**padded(COMPLETION, size), "junk": 1}
         found.append(
-            Row(f"{name}, field dropped", encoded(large), "POST", chat, BODY, json_kind, [encoded(large)]),
+            Row(f"{name}, field dropped", encoded(large), "POST", CHAT, BODY, JSON, [encoded(large)]),
         )
     for name, value, target, body in (
-        ("chat event", CHUNK, chat, asked),
+        ("chat event", CHUNK, CHAT, asked),
         ("Responses event", DELTA, responses, asked_response),
     ):
         for state, event in (("clean", value), ("field dropped", {**value, "junk": 1})):

@@ -74,11 +74,13 @@ class ServerProcess:
     """A server program that runs.
 
     Attributes:
+        pid: The id of its process.
         ready: The match in the line that said that the server is ready.
         output: The lines printed so far, standard error included.
     """
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.pid = process.pid
         self.output: list[str] = []
         self._process = process
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()

@@ -1,0 +1,194 @@
+"""Measure everything, and write docs/benchmarks.md and its charts: `make bench`.
+
+`--quick` measures a tenth as often, to see that it works.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from rich.progress import Progress
+
+from openai_middleware import OpenAIMiddleware
+from tests.benchmarks import end_to_end, growth, in_process, replies
+from tests.benchmarks.apps import ASGI, WSGI
+from tests.benchmarks.charts import bar_chart, line_chart
+from tests.benchmarks.workloads import BODY
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = DOCS / "benchmarks.md"
+CHARTS = DOCS / "assets" / "benchmarks"
+PEER = "fastapi-openai-compat"
+PACKAGES = ("fastapi", "starlette", "uvicorn", "gunicorn", "msgspec", "orjson", PEER)
+
+# What is to be reached, of the rows that have a goal.
+GOALS = {
+    "matches nothing": 0.2,
+    "nothing below the prefix": 0.7,
+    "1 KB, field dropped": 4.5,
+    "1 KB, clean": 3.5,
+    "template GET of 150, answer mapped": 4.5,
+    "100 KB, field dropped": 0.18,
+    "4 MB, field dropped": 0.10,
+    "chat event, clean": 1.4,
+    "chat event, field dropped": 3.0,
+    "Responses event, clean": 1.8,
+    "Responses event, field dropped": 4.0,
+}
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--output", type=Path, default=PAGE, help="the page to write; its charts stand beside it")
+    arguments = parser.parse_args()
+    if shutil.which("wrk") is None:
+        sys.exit("wrk was not found, which sends the requests of the end-to-end benchmark. On Debian: apt install wrk")
+    scale = 1 if arguments.quick else 10
+    asgi = [name for name in ASGI if name != PEER or find_spec(PEER.replace("-", "_")) is not None]
+    steps = 3 + len(growth.CURVES) + 2 * scale * (len(asgi) + len(WSGI))
+    with Progress() as progress:
+        task = progress.add_task("Measuring", total=steps)
+
+        def step() -> None:
+            progress.advance(task)
+
+        table = in_process.measured(12 * scale, lambda app: OpenAIMiddleware(app, prefix="/v1"))
+        step()
+        replied = replies.measured(3 * scale)
+        step()
+        sizes = {
+            "import, over what it needs": growth.import_ratio(2 * scale),
+            "an idle stream, KB above the bare app": growth.kilobytes_of_an_idle_stream(growth.ASKED),
+            "the same with a request of 1 KB": growth.kilobytes_of_an_idle_stream(BODY),
+        }
+        step()
+        curves = {}
+        for name, label, measure in growth.CURVES:
+            curves[name] = (label, measure(2 * scale))
+            step()
+        served = end_to_end.measured("asgi", asgi, scale, step)
+        served_by_wsgi = end_to_end.measured("wsgi", list(WSGI), scale, step)
+    charts = arguments.output.parent / "assets" / "benchmarks"
+    charts.mkdir(parents=True, exist_ok=True)
+    for name, (label, curve) in curves.items():
+        (charts / f"{name}.svg").write_text(line_chart(curve, label, "µs above the bare app"))
+    for interface, (shares, _) in (("asgi", served), ("wsgi", served_by_wsgi)):
+        (charts / f"{interface}.svg").write_text(bar_chart(shares, "share of the bare app's throughput"))
+    parts = [
+        _head(),
+        _goals(table),
+        _sizes(sizes),
+        _replies(replied),
+        _served("Under uvicorn (ASGI)", "asgi", *served),
+        _served("Under gunicorn with threads (WSGI)", "wsgi", *served_by_wsgi),
+        _growth({name: label for name, (label, _) in curves.items()}),
+    ]
+    arguments.output.write_text("\n".join(parts))
+    print(f"Wrote {arguments.output}")
+
+
+def _head() -> str:
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES if find_spec(name.replace("-", "_")))
+    return f"""# Benchmarks
+
+What the middleware costs, measured by `make bench`, which writes this page. Everything is measured in turn in one run,
+and told as a ratio: machines differ and drift, ratios hold.
+
+Measured on {datetime.now(UTC):%Y-%m-%d} at commit `{commit}`: Python {platform.python_version()},
+{os.cpu_count()} cores ({_processor()}), {packages}.
+"""
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _goals(table: dict[str, float]) -> str:
+    rows = [
+        [name, f"{table[name]:.2f}", f"{goal:g}", "yes" if table[name] <= goal else "no"]
+        for name, goal in GOALS.items()
+    ]
+    return f"""## Above the bare app, in process
+
+A raw ASGI driver sends the requests to a raw ASGI app that does nothing but answer, with the middleware and without
+it. The first five rows are in round trips of a 1 KB request through orjson ({table["J in us"]:.1f} µs here), the
+others in round trips of the answer or event at hand. Least of all rounds.
+
+{_table(["", "cost", "goal", "reached"], rows)}"""
+
+
+def _sizes(sizes: dict[str, float]) -> str:
+    goals = {"import, over what it needs": 1.6}
+    rows = [
+        [name, f"{found:.2f}", f"{goals.get(name, 4):g}", "yes" if found <= goals.get(name, 4) else "no"]
+        for name, found in sizes.items()
+    ]
+    return _table(["", "", "goal", "reached"], rows)
+
+
+def _replies(replied: dict[tuple[str, str, bool], float]) -> str:
+    servers = list(dict.fromkeys(server for server, _, _ in replied))
+    kinds = list(dict.fromkeys((api, is_stream) for _, api, is_stream in replied))
+    rows = [
+        [f"{api}, {'an event of a stream' if is_stream else 'a whole answer'}"]
+        + [f"{replied[server, api, is_stream]:.1f} µs" for server in servers]
+        for api, is_stream in kinds
+    ]
+    return f"""## Replies
+
+A function that returns a sentence, and one that yields 200 pieces of text; the whole way of a request in process.
+
+{_table(["", *servers], rows)}"""
+
+
+def _served(title: str, chart: str, shares: end_to_end.Figures, least: end_to_end.Figures) -> str:
+    asks = list(end_to_end.ASKS)
+    rows = [
+        [variant, *(f"{shares[variant][ask]:.2f}" for ask in asks), *(f"{least[variant][ask]:.0f} µs" for ask in asks)]
+        for variant in shares
+    ]
+    peer = ""
+    if PEER in shares:
+        ratios = (f"{shares['openai-middleware'][ask] / shares[PEER][ask]:.2f} ({ask})" for ask in asks)
+        peer = f"\nThe throughput of openai-middleware over that of {PEER}: {', '.join(ratios)}.\n"
+    head = ["", *asks, *(f"{ask}, processor time" for ask in asks)]
+    return f"""## {title}
+
+wrk sends chat requests over loopback. The share of the bare app's throughput is the processor time of the bare app's
+server for a request over that of the variant's, median of all rounds; beside it the least time.
+
+{_table(head, rows)}{peer}
+![The same as a chart](assets/benchmarks/{chart}.svg)
+"""
+
+
+def _growth(labels: dict[str, str]) -> str:
+    charts = "\n\n".join(f"![{label}](assets/benchmarks/{name}.svg)" for name, label in labels.items())
+    return f"""## Growth
+
+In process, above the bare app.
+
+{charts}
+"""
+
+
+if __name__ == "__main__":
+    main()
