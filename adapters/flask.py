@@ -5,12 +5,13 @@ from functools import wraps
 from typing import Any, Unpack
 
 import flask
-from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.local import LocalProxy
 from werkzeug.routing import RequestRedirect
 
 from openai_middleware.contract import OpenAIEndpoint
 from openai_middleware.drivers import (
+    CALL_KEY,
     Environ,
     Frontend,
     Handler,
@@ -20,8 +21,10 @@ from openai_middleware.drivers import (
     StartResponse,
     WSGIDriver,
     call_in,
+    error_of_status,
     iterate,
     respond,
+    unsupported,
 )
 from openai_middleware.errors import OpenAIError
 
@@ -36,14 +39,16 @@ def set_openai_frontend(
 ) -> None:
     """Put the OpenAI API in front of a Flask app.
 
-    Wraps `app.wsgi_app` as `OpenAIWSGIMiddleware` does, with the same arguments, and installs an error handler that
-    turns an `OpenAIError` raised in any view into its envelope.
+    Wraps `app.wsgi_app` as `OpenAIWSGIMiddleware` does, with the same arguments. An `OpenAIError` raised in any view
+    becomes its envelope, and so does Flask's own error (`abort`, a missing route) where the request is one of the API.
+    Refusals of the middleware pass the app's `after_request` functions, such as those of flask-cors.
 
     Raises:
         ConfigurationError: With every mistake in the arguments.
     """
     app.wsgi_app = _Driver(app, Frontend(endpoints, prefix, **options))  # type: ignore[method-assign]
     app.register_error_handler(OpenAIError, openai_error_response)
+    app.register_error_handler(HTTPException, _http_error_response)
 
 
 class _Driver(WSGIDriver):
@@ -61,6 +66,11 @@ class _Driver(WSGIDriver):
             self._has_looked = True
             self._own_frontend.warn_of_absent_routes(self._has_route)
         return super().__call__(environ, start_response)
+
+    def refused(self, error: OpenAIError, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        with self._flask.request_context(environ):
+            response = self._flask.process_response(openai_error_response(error))
+        return response(environ, start_response)
 
     def _has_route(self, method: str, path: str) -> bool:
         try:
@@ -103,6 +113,19 @@ def openai_view(function: Callable[..., Any]) -> Callable[..., flask.Response]:
 def openai_error_response(error: OpenAIError) -> flask.Response:
     """An error handler: an `OpenAIError` as its envelope."""
     return _flask_response(Response.of_error(error))
+
+
+def _http_error_response(error: HTTPException) -> Any:
+    """An error handler: Flask's own error as an envelope, where the request is one of the API; else as it is."""
+    request = flask.request
+    call = request.environ.get(CALL_KEY)
+    is_foreign = getattr(error, "original_exception", None) is not None
+    if call is None or is_foreign or error.code is None or error.code < 400:
+        return error
+    if isinstance(request.routing_exception, NotFound):
+        return openai_error_response(unsupported(call))
+    headers = {name: value for name, value in error.get_headers(request.environ) if name.lower() != "content-type"}
+    return openai_error_response(error_of_status(error.code, error.description or "", headers))
 
 
 def _flask_response(response: Response) -> flask.Response:

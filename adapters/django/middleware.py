@@ -6,8 +6,8 @@ from io import BytesIO
 from typing import Any
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction, sync_to_async
-from django.core.exceptions import RequestDataTooBig
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 
 from openai_middleware.adapters.django.checks import frontend_from_settings
 from openai_middleware.adapters.django.responses import (
@@ -22,15 +22,22 @@ from openai_middleware.drivers import (
     AppRequest,
     BodyReader,
     Exchange,
+    OpenAICall,
+    error_of_status,
     keys_left_out,
     raw_path,
     redirected,
     reporting,
     request_headers,
+    unsupported,
 )
 from openai_middleware.errors import OpenAIError, RequestTooLargeError
 
 __all__ = ["OpenAIMiddleware"]
+
+
+# What Django makes of these exceptions.
+_STATUSES = {Http404: 404, PermissionDenied: 403, SuspiciousOperation: 400, BadRequest: 400}
 
 
 class OpenAIMiddleware:
@@ -77,7 +84,7 @@ class OpenAIMiddleware:
                 response = answer(exchange.handler, app_request.call, request)
                 return _mapped(exchange, request, response)
         with _seen_by_the_app(request, app_request) as seen:
-            response = self._get_response(seen)
+            response = _in_openai_s_words(seen, self._get_response(seen))
         return _mapped(exchange, request, response)
 
     async def _serve_async(self, request: HttpRequest) -> HttpResponseBase:
@@ -100,12 +107,20 @@ class OpenAIMiddleware:
                 response = await aanswer(exchange.handler, app_request.call, request)
                 return await _amapped(exchange, request, response)
         with _seen_by_the_app(request, app_request) as seen:
-            response = await self._get_response(seen)
+            response = _in_openai_s_words(seen, await self._get_response(seen))
         return await _amapped(exchange, request, response)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Django's hook for exceptions of views."""
-        return openai_error_response(exception) if isinstance(exception, OpenAIError) else None
+        if isinstance(exception, OpenAIError):
+            return openai_error_response(exception)
+        is_of_the_api = isinstance(getattr(request, "openai_call", None), OpenAICall)
+        status = next((status for kind, status in _STATUSES.items() if isinstance(exception, kind)), None)
+        if status is None or not is_of_the_api:
+            return None
+        # What they say is for those who look for the mistake, as on Django's own pages; but for a 404.
+        message = str(exception) if isinstance(exception, Http404) else ""
+        return openai_error_response(error_of_status(status, message))
 
     def _open(self, request: HttpRequest) -> Exchange | None:
         meta = request.META
@@ -136,6 +151,15 @@ def _body(reader: BodyReader, request: HttpRequest) -> bytes:
         message = "The request body is larger than DATA_UPLOAD_MAX_MEMORY_SIZE."
         raise RequestTooLargeError(message, code="request_too_large") from error
     return reader.end()
+
+
+def _in_openai_s_words(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Django's answer of a missing route, or of a view that does not take the method, as an envelope."""
+    if response.status_code == 404 and request.resolver_match is None:
+        return openai_error_response(unsupported(request.openai_call))
+    if isinstance(response, HttpResponseNotAllowed):
+        return openai_error_response(error_of_status(response.status_code, headers={"Allow": response["Allow"]}))
+    return response
 
 
 def _identified(exchange: Exchange | None, response: HttpResponseBase) -> HttpResponseBase:

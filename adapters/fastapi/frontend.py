@@ -1,13 +1,15 @@
 """One call that installs everything in a FastAPI or Starlette app."""
 
 from collections.abc import Iterable, Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Match
 
+from openai_middleware.adapters.fastapi.errors import install_error_handlers
 from openai_middleware.adapters.fastapi.openapi import describe_operations
-from openai_middleware.adapters.fastapi.responses import openai_error_response
 from openai_middleware.contract import OpenAIEndpoint
 from openai_middleware.drivers import ASGIApp, ASGIDriver, Frontend, Options, Receive, Scope, Send
 from openai_middleware.errors import OpenAIError
@@ -23,9 +25,10 @@ def set_openai_frontend(
 ) -> None:
     """Put the OpenAI API in front of a FastAPI or Starlette app.
 
-    Wraps the app as `OpenAIMiddleware` does, with the same arguments, and installs a handler that turns an
-    `OpenAIError` raised in any route into its envelope. FastAPI's documentation shows what the operations take and
-    answer, where a route does not say it itself.
+    Wraps the app as `OpenAIMiddleware` does, with the same arguments: outside all middlewares that were added earlier,
+    but inside a `CORSMiddleware`, whose headers are then on every answer. An `OpenAIError` raised in any route becomes
+    its envelope, and so do `HTTPException` and failed validation where the request is one of the API. FastAPI's
+    documentation shows what the operations take and answer, where a route does not say it itself.
 
     Args:
         app: The app; its middleware stack must not have been built, so call this before the first request.
@@ -36,12 +39,25 @@ def set_openai_frontend(
     Raises:
         ConfigurationError: With every mistake in the arguments. `app.add_middleware` alone would raise it no earlier
             than at the first request.
+        RuntimeError: The app has had its first request.
     """
     frontend = Frontend(endpoints, prefix, **options)
-    app.add_middleware(_OriginalErrors)
-    app.add_middleware(_driver, frontend=frontend, routes=app.routes)
-    app.add_exception_handler(OpenAIError, openai_error_response)
+    if app.middleware_stack is not None:
+        raise RuntimeError("The app has started: call set_openai_frontend before its first request.")
+    place = _place_in(app.user_middleware)
+    app.user_middleware[place:place] = [
+        Middleware(_driver, frontend=frontend, routes=app.routes),
+        Middleware(_OriginalErrors),
+    ]
+    install_error_handlers(app)
     describe_operations(app, frontend)
+
+
+def _place_in(middlewares: Sequence[Middleware]) -> int:
+    """How many middlewares stay outside, given the outermost first: those up to the innermost CORSMiddleware."""
+    kinds: list[Any] = [middleware.cls for middleware in middlewares]
+    places = [place for place, kind in enumerate(kinds, 1) if kind is CORSMiddleware]
+    return max(places, default=0)
 
 
 def _driver(app: ASGIApp, frontend: Frontend, routes: Sequence[BaseRoute]) -> ASGIDriver:

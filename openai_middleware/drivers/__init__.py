@@ -10,6 +10,7 @@ HandlerSource              what finds the function for a call: a `Handler`, a `D
 respond, arespond, respond_by_asgiref       a function called for a call, and what its result amounts to as a `Response`
 send_response              such a `Response` sent as an ASGI answer
 reporting                  a bug in a function becomes a line in the log, and an error that tells nothing of it
+error_of_status, unsupported                a framework's own error, and a missing route, as an `OpenAIError`
 map_answer, amap_answer    an answer whose body is iterated, for frameworks that hand over response objects
 iterate, aiterate          an async iterator in sync code, and the reverse
 BodyReader, AppRequest, Answer              a request body coming in, the app's request, the app's answer going out
@@ -23,12 +24,13 @@ from openai_middleware.contract import OpenAIEndpoint
 from openai_middleware.drivers.asgi import ASGIDriver, OpenAIMiddleware
 from openai_middleware.drivers.chunks import AsyncMappedAnswer, MappedAnswer, amap_answer, map_answer
 from openai_middleware.drivers.environ import keys_left_out, raw_path, redirected, request_headers
+from openai_middleware.drivers.framework_errors import error_of_status
 from openai_middleware.drivers.wsgi import OpenAIWSGIMiddleware, WSGIDriver
 from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
 from openai_middleware.handlers.asgi_app import send_response
-from openai_middleware.handlers.handler import Handler, reporting
+from openai_middleware.handlers.handler import Handler, reporting, unsupported
 from openai_middleware.handlers.replying import arespond, respond, respond_by_asgiref
 from openai_middleware.handlers.response import Response
 from openai_middleware.headers import Header, as_bytes, as_text
@@ -80,6 +82,7 @@ __all__ = [
     "as_text",
     "call_in",
     "close",
+    "error_of_status",
     "iterate",
     "keys_left_out",
     "map_answer",
@@ -90,4 +93,5 @@ __all__ = [
     "respond",
     "respond_by_asgiref",
     "send_response",
+    "unsupported",
 ]

@@ -54,11 +54,15 @@ class WSGIDriver:
         except OpenAIError as error:
             if exchange is not None:
                 exchange.refuse(error)
-            body = start_error(error, start_response)
+            body = self.refused(error, environ, start_response)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else body
         if exchange is None or request is None:
             return self._app(environ, start_response)
         return self._answered(exchange, request, _environ_for_app(request, environ, path), start_response)
+
+    def refused(self, error: OpenAIError, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request that does not reach the app."""
+        return start_error(error, start_response)
 
     def _open(self, environ: Environ, path: str) -> Exchange | None:
         return self._frontend.open(

@@ -6,8 +6,7 @@ from typing import Any, Self, TypeVar, overload
 
 from openai_middleware.config.contract_option import contract_of, operation_mistakes
 from openai_middleware.contract import Contract
-from openai_middleware.errors import NotFoundError
-from openai_middleware.handlers.handler import Handler, HandlerFunction
+from openai_middleware.handlers.handler import Handler, HandlerFunction, unsupported
 from openai_middleware.handlers.reply_handler import ModelHandler, ModelRetrieveHandler, ReplyHandler
 from openai_middleware.mistakes import ConfigurationError, ConfigurationMistake, Mistakes, report_mistakes
 from openai_middleware.replies.forms import RENDERINGS
@@ -169,8 +168,7 @@ class Dispatcher:
         """
         source = self.handler_of(call.operation)
         if source is None:
-            message = f"This server does not support {call.operation or f'{call.method} {call.path}'}."
-            raise NotFoundError(message, code="unsupported_operation")
+            raise unsupported(call)
         return source.handler_for(call)
 
 

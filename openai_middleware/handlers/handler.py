@@ -11,7 +11,7 @@ from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 
 from openai_middleware.errors import InternalServerError, NotFoundError, OpenAIError, UnprocessableEntityError
 from openai_middleware.iteration import OwnLoop, shared_pool
-from openai_middleware.request.call import OpenAICall
+from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, OpenAICall
 from openai_middleware.request.path import printable
 
 logger = logging.getLogger("openai_middleware")
@@ -23,7 +23,8 @@ class Handler:
     """A function, and what its signature says; computed once.
 
     Its first positional parameter gets the request body. Of the call's keyword arguments it gets those that it
-    declares, or all where it has `**kwargs`. A parameter named `call` gets the `OpenAICall`.
+    declares, or all where it has `**kwargs`; of an operation's body also a field that OpenAI does not have, where it
+    declares it. A parameter named `call` gets the `OpenAICall`.
 
     Args:
         function: The function.
@@ -53,6 +54,7 @@ class Handler:
         self._takes_first = first is not None or any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self._first_name = first.name if first and first.kind is first.POSITIONAL_OR_KEYWORD else None
         self._names = {p.name for p in named}
+        self._fields = self._names - {"call", REQUEST_PATH, REQUEST_METHOD}
         self.takes_choices = "n" in self._names
         self._takes_call = "call" in self._names
         self._required = [p.name for p in named if p.default is p.empty and p.name != "call"]
@@ -81,6 +83,10 @@ class Handler:
             UnprocessableEntityError: The function requires an argument that the request does not have.
         """
         given = call.kwargs if kwargs is None else kwargs
+        if call.operation is not None and isinstance(call.body, dict) and not given.keys() >= self._fields:
+            # What clients send beside OpenAI's own fields (the SDK's `extra_body`) is for whoever names it.
+            own = {name: call.body[name] for name in self._fields & call.body.keys() if name not in call.kwargs}
+            given = {**own, **given}
         missing = [name for name in self._required if name not in given]
         if missing:
             message = f"Missing required parameter: '{missing[0]}'."
@@ -168,6 +174,12 @@ def reported(error: Exception, call: OpenAICall) -> InternalServerError:
     name = call.operation or f"{call.method} {printable(call.path)}"
     logger.error("%s: the handler failed (request %s).", name, call.request_id, exc_info=error)
     return InternalServerError("The server had an error while processing your request.")
+
+
+def unsupported(call: OpenAICall) -> NotFoundError:
+    """What a client gets for an operation that nothing here serves."""
+    name = call.operation or f"{call.method} {call.path}"
+    return NotFoundError(f"This server does not support {name}.", code="unsupported_operation")
 
 
 def unknown_url(method: str, path: str) -> NotFoundError:

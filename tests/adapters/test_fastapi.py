@@ -258,13 +258,16 @@ async def test_foreign_exception_gets_the_framework_s_answer(install: Callable[[
     assert (sent.status, sent.body) == (500, b"Internal Server Error")
 
 
-@each_way
+plain_ways = pytest.mark.parametrize("install", [by_add_middleware, by_wrapping])
+
+
+@plain_ways
 async def test_http_exception_passes_as_fastapi_says_it(install: Callable[[FastAPI], Any]) -> None:  # O1
     sent = await request(install(failing_app(HTTPException(404, "Nothing here."))), "GET", "/v1/responses/r-1")
     assert (sent.status, sent.json) == (404, {"detail": "Nothing here."})
 
 
-@each_way
+@plain_ways
 async def test_validation_error_passes_as_fastapi_says_it(install: Callable[[FastAPI], Any]) -> None:  # O1
     app = FastAPI()
 

@@ -89,7 +89,7 @@ async def test_dependencies_of_the_app_are_filled_and_may_refuse() -> None:
     refused = await chat(app, (b"authorization", b"Bearer other"))
 
     assert content(accepted) == "Ann asks m at /v1/chat/completions"
-    assert (refused.status, refused.json) == (401, {"detail": "Who are you?"})
+    assert (refused.status, refused.error["message"]) == (401, "Who are you?")
 
 
 async def test_function_whose_first_parameter_is_a_dependency_does_without_the_body() -> None:
