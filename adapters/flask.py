@@ -4,11 +4,6 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, Unpack
 
-import flask
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
-from werkzeug.local import LocalProxy
-from werkzeug.routing import RequestRedirect
-
 from openai_middleware.contract import OpenAIEndpoint
 from openai_middleware.drivers import (
     CALL_KEY,
@@ -27,6 +22,13 @@ from openai_middleware.drivers import (
     unsupported,
 )
 from openai_middleware.errors import OpenAIError
+from openai_middleware.extras import needs_extra
+
+with needs_extra("flask"):
+    import flask
+    from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+    from werkzeug.local import LocalProxy
+    from werkzeug.routing import RequestRedirect
 
 __all__ = ["openai_call", "openai_error_response", "openai_view", "set_openai_frontend"]
 
@@ -59,12 +61,11 @@ class _Driver(WSGIDriver):
     def __init__(self, app: flask.Flask, frontend: Frontend) -> None:
         super().__init__(app.wsgi_app, frontend)
         self._flask = app
-        self._own_frontend = frontend
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if not self._has_looked:
             self._has_looked = True
-            self._own_frontend.warn_of_absent_routes(self._has_route)
+            self.frontend.warn_of_absent_routes(self._has_route)
         return super().__call__(environ, start_response)
 
     def refused(self, error: OpenAIError, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -10,6 +10,7 @@ from openai_middleware.errors import OpenAIError
 from openai_middleware.headers import (
     REQUEST_ID,
     Header,
+    identified,
     is_json,
     last_by_name,
     media_type,
@@ -143,6 +144,10 @@ class Exchange:
     def refuse(self, error: OpenAIError) -> None:
         """Log that the request is refused with this error, before the app has seen it, and give the error its id."""
         log_refusal(error, self._route.name, self.request_id)
+
+    def identified(self, headers: Sequence[Header]) -> Sequence[Header]:
+        """The headers of an answer with the request's id, where they have none: the very same where they have one."""
+        return identified(headers, self.request_id)
 
     def receive(self, body: bytes | None) -> AppRequest:
         """Turn the request into the app's. A request that is refused here is logged.

@@ -27,6 +27,13 @@ _AT_THE_ROOT: Final = (
     "Give a prefix, such as '/v1', or name the groups that you serve: endpoints=[OpenAIEndpoint.RESPONSES]."
 )
 
+_TWICE: Final = (
+    "The app is wrapped twice for %d endpoints, such as %s: every request to them is read and mapped twice. "
+    "Remove one middleware, or give them different prefixes or groups."
+)
+# Of middlewares around an app, when one is looked for. Nobody has more, and what holds itself ends.
+_MAX_DEPTH: Final = 50
+
 
 class Frontend:
     """All that can be computed before the first request. Immutable to requests, and safe under threads.
@@ -79,6 +86,25 @@ class Frontend:
             has_route: Whether the app has a route for a method and a path.
         """
         warn_of_absent_routes(self._rewrites, has_route)
+
+    def warn_of_another(self, app: object) -> None:
+        """Say in the log that an app is wrapped already, for a path that is served here too.
+
+        Args:
+            app: The app. What it wraps itself is looked for where middlewares of frameworks have it.
+        """
+        for _ in range(_MAX_DEPTH):
+            inner = getattr(app, "frontend", None)
+            both = self.keys & inner.keys if isinstance(inner, Frontend) else ()
+            if both:
+                logger.warning(_TWICE, len(both), min(both))
+                return
+            app = getattr(app, "app", None)
+
+    @property
+    def keys(self) -> set[str]:
+        """The keys of the endpoints, such as `POST:/v1/responses`."""
+        return {endpoint.config.get_endpoint_key() for endpoint in self._endpoints}
 
     def open(
         self,

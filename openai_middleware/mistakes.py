@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from reprlib import Repr
 from types import TracebackType
 from typing import Final
@@ -72,6 +73,13 @@ class ConfigurationMistake:
     def inside(self, place: str) -> "ConfigurationMistake":
         """The same mistake, seen from one level further out."""
         return replace(self, where=".".join(part for part in (place, self.where) if part))
+
+
+def nearest(name: object, names: Iterable[str]) -> str:
+    """A question for whoever misspelt a name, with a space after it; empty where no name is near."""
+    choices = list(names)
+    found = get_close_matches(str(name), choices, n=1) or [one for one in choices if one.startswith(f"{name}_")]
+    return f"Did you mean {found[0]!r}? " if found else ""
 
 
 class ConfigurationError(ValueError):

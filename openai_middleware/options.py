@@ -13,7 +13,7 @@ from openai_middleware.config.contract_option import contract_of
 from openai_middleware.config.openai_endpoints import openai_endpoints
 from openai_middleware.contract import Contract, OpenAIEndpoint, shipped
 from openai_middleware.handlers.dispatcher import Dispatcher
-from openai_middleware.mistakes import Mistakes
+from openai_middleware.mistakes import Mistakes, nearest
 from openai_middleware.rewrites import Rewrite, rewrites_of
 
 DEFAULT_MAX_BODY_SIZE: Final = 64 * 1024 * 1024
@@ -81,8 +81,12 @@ def checked_config(
         ConfigurationError: With every mistake in the arguments and in the configuration.
     """
     mistakes = Mistakes()
+    known = {name: value for name, value in options.items() if name in _fields}
+    for name in [name for name in options if name not in known]:
+        hint = f"{nearest(name, ('endpoints', 'prefix', *_fields))}The options are: {', '.join(_fields)}."
+        mistakes.add("extra_forbidden", "There is no such option.", options.get(name), hint, name)
     with mistakes:
-        _check(**options)
+        _check(**known)
     contract = shipped()
     with mistakes:
         contract = contract_of(options.get("contract"))

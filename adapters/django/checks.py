@@ -4,19 +4,24 @@ They run in projects with `openai_middleware.adapters.django_checks` in `INSTALL
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.core import checks
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, get_resolver, resolve
 from django.utils.module_loading import import_string
 
+from openai_middleware.adapters.django.views import OPENAI_VIEW
 from openai_middleware.drivers import Frontend, Mistakes, Rewrite
 from openai_middleware.errors import ConfigurationError, ConfigurationMistake
 
 __all__ = ["check_settings", "frontend_from_settings"]
+
+_MIDDLEWARE: Final = "openai_middleware.adapters.django.OpenAIMiddleware"
+_CLASS: Final = "openai_middleware.adapters.django.middleware.OpenAIMiddleware"
 
 
 def frontend_from_settings() -> Frontend:
@@ -94,7 +99,54 @@ def check_settings(app_configs: object, **_: object) -> list[checks.CheckMessage
             for mistake in error.mistakes
         ]
     frontend.warn_of_absent_routes(_has_route)
-    return []
+    return [*_check_middleware(), *_check_transactions()]
+
+
+def _check_middleware() -> Iterator[checks.CheckMessage]:
+    if not hasattr(settings, "OPENAI_MIDDLEWARE"):
+        return
+    count = settings.MIDDLEWARE.count(_MIDDLEWARE)
+    is_another = any(_is_middleware(name) for name in settings.MIDDLEWARE if name != _MIDDLEWARE)
+    if count + is_another == 0:
+        yield checks.Warning(
+            "OPENAI_MIDDLEWARE is set, and the middleware is not in MIDDLEWARE.",
+            hint=f"Add {_MIDDLEWARE!r}.",
+            id="openai_middleware.not_in_middleware",
+        )
+    elif count > 1:
+        yield checks.Warning(
+            "The middleware is in MIDDLEWARE more than once: every request is read and mapped again.",
+            hint="Keep the first one.",
+            id="openai_middleware.twice_in_middleware",
+        )
+
+
+def _is_middleware(name: str) -> bool:
+    try:
+        found = import_string(name)
+    except ImportError:
+        return False
+    return isinstance(found, type) and any(f"{base.__module__}.{base.__name__}" == _CLASS for base in found.__mro__)
+
+
+def _check_transactions() -> Iterator[checks.CheckMessage]:
+    """Views that Django refuses with the first request: it has no transactions around coroutines."""
+    atomic = [alias for alias, database in settings.DATABASES.items() if database.get("ATOMIC_REQUESTS")]
+    for view in _views(get_resolver().url_patterns) if atomic else ():
+        if iscoroutinefunction(view) and hasattr(view, OPENAI_VIEW):
+            free = getattr(view, "_non_atomic_requests", ())
+            if not set(atomic) <= set(free):
+                yield checks.Error(
+                    f"{view.__module__}.{view.__qualname__} is async, and ATOMIC_REQUESTS is on: Django answers 500.",
+                    hint="Decorate the view with @transaction.non_atomic_requests, above @openai_view, or write `def`.",
+                    obj=view,
+                    id="openai_middleware.atomic_requests",
+                )
+
+
+def _views(patterns: Iterable[Any]) -> Iterator[Any]:
+    for pattern in patterns:
+        yield from _views(pattern.url_patterns) if hasattr(pattern, "url_patterns") else [pattern.callback]
 
 
 def _has_route(_: str, path: str) -> bool:

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any
+from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponseBase
 
 from openai_middleware.adapters.django.responses import aanswer, answer
 from openai_middleware.drivers import CALL_KEY, Handler, OpenAICall, call_in
 
-__all__ = ["openai_view"]
+__all__ = ["OPENAI_VIEW", "openai_view"]
+
+# By this attribute the system checks know a view that is made here.
+OPENAI_VIEW: Final = "is_openai_view"
 
 
 def openai_view(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,7 +34,9 @@ def openai_view(function: Callable[..., Any]) -> Callable[..., Any]:
     async def async_view(request: HttpRequest, *_: Any, **__: Any) -> HttpResponseBase:
         return await aanswer(handler, _call(request), request, request)
 
-    return async_view if handler.is_async else view
+    made = async_view if handler.is_async else view
+    setattr(made, OPENAI_VIEW, True)
+    return made
 
 
 def _call(request: HttpRequest) -> OpenAICall:

@@ -79,11 +79,11 @@ class _OriginalErrors:
     """Raises an `OpenAIError` that comes too late for its handler, where Starlette raises a RuntimeError for it."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
         except RuntimeError as error:
             if isinstance(error.__cause__, OpenAIError) and error.args == _ALREADY_STARTED:
                 raise error.__cause__ from None

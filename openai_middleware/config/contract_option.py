@@ -2,10 +2,9 @@
 
 import os
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from openai_middleware.contract import Contract, shipped
-from openai_middleware.mistakes import ConfigurationError, ConfigurationMistake
+from openai_middleware.mistakes import ConfigurationError, ConfigurationMistake, nearest
 
 
 def contract_of(option: object) -> Contract:
@@ -35,6 +34,6 @@ def contract_of(option: object) -> Contract:
 def operation_mistakes(operation: str, contract: Contract, where: str = "") -> Iterator[ConfigurationMistake]:
     """Find out whether the contract has an operation of this name."""
     if contract.operation(operation) is None:
-        nearest = get_close_matches(operation, contract.operation_names(), n=1)
-        hint = f"Did you mean '{nearest[0]}'?" if nearest else "Use the SDK's name, such as 'chat.completions.create'."
+        hint = nearest(operation, contract.operation_names()).rstrip()
+        hint = hint or "Use the SDK's name, such as 'chat.completions.create'."
         yield ConfigurationMistake("operation_unknown", "The OpenAI API has no such operation.", operation, hint, where)

@@ -9,7 +9,7 @@ from openai_middleware.config.body_mappings import BodyMappings
 from openai_middleware.config.endpoint import EndpointConfig
 from openai_middleware.contract import Contract, OpenAIEndpoint, Operation
 from openai_middleware.mapping.rule import BodyMapping
-from openai_middleware.mistakes import ConfigurationError, ConfigurationMistake, Mistakes, report_mistakes
+from openai_middleware.mistakes import ConfigurationError, ConfigurationMistake, Mistakes, nearest, report_mistakes
 from openai_middleware.request.path_template import path_mistakes
 
 
@@ -42,11 +42,19 @@ def _known_groups(groups: Iterable[OpenAIEndpoint | str] | None, contract: Contr
     choices = f"Choose from {', '.join(contract.groups)}."
     if isinstance(groups, str | bytes) or not isinstance(groups, Iterable):
         hint = f"Write [OpenAIEndpoint.RESPONSES], or None for all. {choices}"
+        if str(groups).startswith("/"):
+            hint = f"Write prefix={groups!r}: the second argument are the groups."
         mistake = ConfigurationMistake("endpoints_type", "The groups are an iterable.", groups, hint, "endpoints")
         raise ConfigurationError(mistake)
     named = list(groups)
     report_mistakes(
-        ConfigurationMistake("endpoints_unknown", "There is no such group.", group, choices, "endpoints")
+        ConfigurationMistake(
+            "endpoints_unknown",
+            "There is no such group.",
+            group,
+            nearest(group, contract.groups) + choices,
+            "endpoints",
+        )
         for group in named
         if group not in contract.groups
     )

@@ -23,21 +23,26 @@ class ASGIDriver:
         app: The ASGI app (ASGI 3.0).
         frontend: What opens exchanges.
 
+    Attributes:
+        app: The app.
+        frontend: What opens exchanges.
+
     Raises:
-        ConfigurationError: The app cannot be called.
+        ConfigurationError: The app cannot be called, or is one of WSGI.
     """
 
     def __init__(self, app: ASGIApp, frontend: Frontend) -> None:
-        report_mistakes(app_mistakes(app))
-        self._app = app
-        self._frontend = frontend
+        report_mistakes(app_mistakes(app, "ASGI"))
+        frontend.warn_of_another(app)
+        self.app = app
+        self.frontend = frontend
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as the ASGI spec says."""
         exchange = None
         if scope["type"] == "http":
             try:
-                exchange = self._frontend.open(
+                exchange = self.frontend.open(
                     scope["method"],
                     scope["path"],
                     scope.get("query_string", b""),
@@ -49,7 +54,7 @@ class ASGIDriver:
                 await send_error(error, send)
                 return
         if exchange is None:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         outgoing = Outgoing(exchange, send)
         try:
@@ -70,7 +75,7 @@ class ASGIDriver:
             if exchange.handler is not None:
                 await answer_call(exchange.handler, call, app_receive, outgoing.send)
             else:
-                await self._app(app_scope, app_receive, outgoing.send)
+                await self.app(app_scope, app_receive, outgoing.send)
         except Exception as error:
             if not await outgoing.fail(_alone(error)):
                 raise

@@ -7,7 +7,7 @@ from contextlib import suppress
 from openai_middleware.answer.answer import Answer
 from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
-from openai_middleware.headers import Header, identified
+from openai_middleware.headers import Header
 from openai_middleware.interfaces import Message, Receive, Send, error_messages
 
 
@@ -137,7 +137,7 @@ class Outgoing:
     def _started(self, start: Message) -> Sequence[Message]:
         given = start.get("headers", ())
         # ASGI allows any iterable; one that can be read only once is read here.
-        headers = identified(given if isinstance(given, list | tuple) else list(given), self._exchange.request_id)
+        headers = self._exchange.identified(given if isinstance(given, list | tuple) else list(given))
         self._held, self._headers = [start], headers
         if start["status"] == 500 and isinstance(sys.exc_info()[1], OpenAIError) and not start.get("trailers"):
             self._is_suspended = self.is_withholding = True

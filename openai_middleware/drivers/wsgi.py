@@ -14,7 +14,7 @@ from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
 from openai_middleware.handlers.wsgi_app import answer_call
-from openai_middleware.headers import as_bytes, as_text, identified
+from openai_middleware.headers import as_bytes, as_text
 from openai_middleware.interfaces import Environ, ExcInfo, StartResponse, Write, WSGIApp, WSGIHeaders, start_error
 from openai_middleware.mistakes import report_mistakes
 from openai_middleware.options import Options
@@ -34,14 +34,19 @@ class WSGIDriver:
         app: The WSGI app.
         frontend: What opens exchanges.
 
+    Attributes:
+        app: The app.
+        frontend: What opens exchanges.
+
     Raises:
-        ConfigurationError: The app cannot be called.
+        ConfigurationError: The app cannot be called, or is one of ASGI.
     """
 
     def __init__(self, app: WSGIApp, frontend: Frontend) -> None:
-        report_mistakes(app_mistakes(app))
-        self._app = app
-        self._frontend = frontend
+        report_mistakes(app_mistakes(app, "WSGI"))
+        frontend.warn_of_another(app)
+        self.app = app
+        self.frontend = frontend
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request, as PEP 3333 says."""
@@ -57,7 +62,7 @@ class WSGIDriver:
             body = self.refused(error, environ, start_response)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else body
         if exchange is None or request is None:
-            return self._app(environ, start_response)
+            return self.app(environ, start_response)
         return self._answered(exchange, request, _environ_for_app(request, environ, path), start_response)
 
     def refused(self, error: OpenAIError, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -65,7 +70,7 @@ class WSGIDriver:
         return start_error(error, start_response)
 
     def _open(self, environ: Environ, path: str) -> Exchange | None:
-        return self._frontend.open(
+        return self.frontend.open(
             environ["REQUEST_METHOD"],
             path,
             environ.get("QUERY_STRING", "").encode("latin-1"),
@@ -82,7 +87,7 @@ class WSGIDriver:
             if exchange.handler is not None:
                 returned = answer_call(exchange.handler, request.call, outgoing.start_response)
             else:
-                returned = self._app(environ, outgoing.start_response)
+                returned = self.app(environ, outgoing.start_response)
         except Exception as error:
             return _Leaving(outgoing.ended_by(error))
         return outgoing.following(returned, environ.get("wsgi.file_wrapper"))
@@ -178,7 +183,7 @@ class _Outgoing:
         if self.has_started:
             return self._start_response(status, headers, exc_info)
         given = as_bytes(headers)
-        sent = identified(given, self._exchange.request_id)
+        sent = self._exchange.identified(given)
         self._start = (status, headers if sent is given else as_text(sent))
         self._answer = self._exchange.answer(int(status[:3]), sent)
         return self.write

@@ -827,7 +827,7 @@ def test_handlers_may_be_named_by_a_dotted_path(mode: Mode) -> None:  # R71
 @pytest.mark.parametrize("options", [{}, {"prefix": "/v1"}, {"config": {"endpoints": {}}}, {"unmatched": "reject"}])
 def test_setting_without_mistakes_passes_the_system_checks(options: Any) -> None:
     out = io.StringIO()
-    with override_settings(OPENAI_MIDDLEWARE=options):
+    with override_settings(OPENAI_MIDDLEWARE=options, MIDDLEWARE=[MIDDLEWARE]):
         call_command("check", stdout=out)
     assert "no issues" in out.getvalue()
 

@@ -94,7 +94,7 @@ async def test_operation_without_a_route_says_so_in_fastapi() -> None:
 async def test_handlers_of_the_app_go_on_for_all_other_requests() -> None:
     seen: list[str] = []
 
-    def own_handler(request: Request, error: Exception) -> JSONResponse:
+    async def own_handler(request: Request, error: Any) -> JSONResponse:
         seen.append(request.url.path)
         return JSONResponse({"own": str(error)}, 418)
 
@@ -210,7 +210,8 @@ def test_operation_without_a_route_says_so_in_flask() -> None:
     missing = send(app, "/v1/models", method="GET")
     assert (missing.status, missing.error["message"]) == (404, "This server does not support models.list.")
     other_method = send(app, CHAT_URL, method="GET")
-    assert (other_method.status, other_method.header("allow")) == (405, "OPTIONS, POST")
+    assert other_method.status == 405
+    assert sorted((other_method.header("allow") or "").split(", ")) == ["OPTIONS", "POST"]
     assert b"<title>404" in send(app, "/nowhere").body
 
 

@@ -25,6 +25,9 @@ def middleware(**arguments: Any) -> OpenAIMiddleware:
     return OpenAIMiddleware(App(), **arguments)
 
 
+def no_asgi(environ: Any, start_response: Any) -> Any: ...
+
+
 def nested(levels: int) -> list[Any]:
     """Lists in lists; the innermost is empty."""
     struct: list[Any] = []
@@ -81,6 +84,7 @@ RULE = "endpoints.POST:/x.input_body_mappings.mappings.0"
 # Code, the value that is wrong, the place in the configuration, and what a user did.
 REWRITE = "rewrites.chat.completions.create"
 ONE_BY_ONE: list[tuple[str, Any, str, Callable[[], Any]]] = [
+    ("app_interface", no_asgi, "app", lambda: OpenAIMiddleware(no_asgi)),  # type: ignore[arg-type]
     ("app_not_callable", None, "app", lambda: OpenAIMiddleware(None)),  # type: ignore[arg-type]
     (
         "config_and_endpoints",
