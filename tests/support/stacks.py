@@ -7,7 +7,7 @@ are driven as servers drive them, and what they send is recorded as they send it
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property, partial
