@@ -7,6 +7,9 @@ PYTHON  := $(VENV)/bin/python
 STAMP   := $(VENV)/.installed
 INSTALL := -m pip --quiet --disable-pip-version-check install
 
+# Images of containers set it, and every worker and server of a test would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test test-clients test-servers test-matrix fuzz soak bench lint format docs contract
 .PHONY: constraints clean

@@ -14,7 +14,7 @@ from openai_middleware.features import features_of
 from openai_middleware.headers import Header, request_id_in
 from openai_middleware.options import DEFAULT_MAX_BODY_SIZE, Options, checked_config
 from openai_middleware.request.path import RequestPath, normalised
-from openai_middleware.request.path_template import PathTemplate
+from openai_middleware.request.path_template import shape_of
 from openai_middleware.request.refusal import log_refusal
 from openai_middleware.request.route_table import Match, RouteTable, wildcard_prefix
 from openai_middleware.rewrites import rewrites_of, warn_of_absent_routes
@@ -227,7 +227,7 @@ def _with_slashes_encoded(match: Match[Endpoint]) -> Match[Endpoint]:
 
 
 def _shape(path: str) -> str:
-    return PathTemplate(path).shape.replace("{:path}", "{}")
+    return shape_of(path).replace("{:path}", "{}")
 
 
 def _normalised_endpoints(endpoints: Iterable[Endpoint]) -> Iterator[tuple[str, str, Endpoint]]:
@@ -236,7 +236,7 @@ def _normalised_endpoints(endpoints: Iterable[Endpoint]) -> Iterator[tuple[str, 
     for endpoint in endpoints:
         method, path = endpoint.config.http_method.value, endpoint.config.path
         path = normalised(path) if not path.endswith("*") else normalised(wildcard_prefix(path)).rstrip("/") + "/*"
-        key = (method, PathTemplate(path).shape)
+        key = (method, shape_of(path))
         if key not in found or endpoint.is_forbidden:
             found[key] = (method, path, endpoint)
     yield from found.values()

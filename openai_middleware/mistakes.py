@@ -152,8 +152,8 @@ def reported_mistakes() -> Iterator[Mistakes]:
 
 def report_mistakes(mistakes: Iterable[ConfigurationMistake]) -> None:
     """Raise one ConfigurationError for all the mistakes; nothing happens where there are none."""
-    with reported_mistakes() as found:
-        found.extend(mistakes)
+    if found := tuple(mistakes):
+        raise ConfigurationError(*found)
 
 
 def _mistakes_in(error: ValidationError) -> Iterator[ConfigurationMistake]:

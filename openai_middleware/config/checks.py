@@ -8,7 +8,7 @@ from openai_middleware.config.contract_option import operation_mistakes
 from openai_middleware.config.endpoint import EndpointConfig
 from openai_middleware.contract import Contract
 from openai_middleware.mistakes import ConfigurationMistake
-from openai_middleware.request.path_template import PathTemplate, placeholder_names
+from openai_middleware.request.path_template import placeholder_names, shape_of
 from openai_middleware.request.route_table import wildcard_prefix
 
 
@@ -58,7 +58,7 @@ def _takes(app: Callable[..., object], count: int) -> bool:
 def _overlapping_templates(templates: Iterable[EndpointConfig]) -> Iterator[ConfigurationMistake]:
     first: dict[tuple[str, str], str] = {}
     for endpoint in templates:
-        other = first.setdefault((endpoint.http_method, PathTemplate(endpoint.path).shape), endpoint.path)
+        other = first.setdefault((endpoint.http_method, shape_of(endpoint.path)), endpoint.path)
         if other != endpoint.path:
             yield ConfigurationMistake(
                 "path_template_overlap",

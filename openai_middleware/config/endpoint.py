@@ -60,9 +60,10 @@ def endpoint_key(http_method: HTTPMethod | str, path: str) -> str:
     Raises:
         ConfigurationError: There is no such HTTP method.
     """
-    with reported_mistakes():
-        method = _method_of(http_method)
-    return f"{method.value}:{with_leading_slash(path)}"
+    if not isinstance(http_method, HTTPMethod):
+        with reported_mistakes():
+            http_method = _method_of(http_method)
+    return f"{http_method.value}:{with_leading_slash(path)}"
 
 
 @configuration

@@ -1,6 +1,7 @@
 """The endpoints of the OpenAI API, made from the contract."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from http import HTTPMethod
 from itertools import product
 from typing import Any, cast
@@ -102,5 +103,9 @@ def _same_names(mandatory: Mapping[str, bool]) -> BodyMappings | None:
     if not mandatory:
         return None
     # Built without validation: a frontend of all groups has thousands of these rules.
-    rules = [BodyMapping(f"$.{name}", name, is_mandatory) for name, is_mandatory in mandatory.items()]
-    return BodyMappings.of(rules)
+    return BodyMappings.of([_same_name(name, is_mandatory) for name, is_mandatory in mandatory.items()])
+
+
+@lru_cache(maxsize=1024)
+def _same_name(name: str, is_mandatory: bool) -> BodyMapping:
+    return BodyMapping(f"$.{name}", name, is_mandatory)

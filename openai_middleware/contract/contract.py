@@ -126,7 +126,7 @@ class Contract:
         """Take the content of a data file; `source` names it in errors."""
         self._source = source
         self._file = self._decode(data, _File, "the file")
-        self._operations: dict[str, tuple[Operation, ...]] = {}
+        self._operations: dict[str, dict[str, Operation]] = {}
         self._schemas: dict[str, dict[str, ResponseField]] = {}
         self._items: dict[str, frozenset[str]] = {}
         self._streams: dict[str, Stream] = {}
@@ -163,11 +163,7 @@ class Contract:
         Raises:
             ValueError: there is no such group.
         """
-        if group not in self._operations:
-            raw = self._entry(self._file.groups, group, "group")
-            entries = self._decode(raw, dict[str, _OperationEntry], f"group {group}")
-            self._operations[group] = tuple(self._operation(group, name, entries[name]) for name in sorted(entries))
-        return self._operations[group]
+        return tuple(self._operations_by_name(group).values())
 
     def operation(self, name: str) -> Operation | None:
         """The operation that the SDK calls by this name, or None."""
@@ -175,7 +171,7 @@ class Contract:
         # So that one operation costs no more than its group, the group is read off the name.
         for group in (resource, f"{resource}_{rest.partition('.')[0]}"):
             if group in self._file.groups:
-                return next((operation for operation in self.operations(group) if operation.name == name), None)
+                return self._operations_by_name(group).get(name)
         return None
 
     def operation_names(self) -> tuple[str, ...]:
@@ -204,6 +200,13 @@ class Contract:
             entry = self._decode(raw, _StreamEntry, f"stream {name}")
             self._streams[name] = Stream(name, {key: self._event(event) for key, event in entry.events.items()})
         return self._streams[name]
+
+    def _operations_by_name(self, group: str) -> dict[str, Operation]:
+        if group not in self._operations:
+            raw = self._entry(self._file.groups, group, "group")
+            entries = self._decode(raw, dict[str, _OperationEntry], f"group {group}")
+            self._operations[group] = {name: self._operation(group, name, entries[name]) for name in sorted(entries)}
+        return self._operations[group]
 
     def _operation(self, group: str, name: str, entry: _OperationEntry) -> Operation:
         return Operation(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import parse
 
@@ -33,21 +34,19 @@ class PathTemplate:
 
     Attributes:
         names: The placeholders' names, in order.
-        shape: The path without the names; templates of one shape match the same paths.
         start: What every path starts with that matches.
         takes_slashes: Whether a placeholder takes several segments.
         places: The places of the placeholders among the segments, where each is a whole one: then the others, which
             are literal, decide whether a path matches. None elsewhere.
     """
 
-    __slots__ = ("_literals", "_parser", "names", "places", "shape", "start", "takes_slashes")
+    __slots__ = ("_literals", "_parser", "names", "places", "start", "takes_slashes")
 
     def __init__(self, path: str) -> None:
         """Compile a path in which `path_mistakes` finds none."""
         self.names = placeholder_names(path)
-        self.shape = PLACEHOLDER.sub(r"{\2}", path)
         self.start = path.partition("{")[0]
-        self.takes_slashes = ":path}" in self.shape
+        self.takes_slashes = ":path}" in path
         segments = path.split("/")
         places = [place for place, one in enumerate(segments) if one.startswith("{") and one.endswith("}")]
         self.places = None if self.takes_slashes or len(places) < len(self.names) else tuple(places)
@@ -95,9 +94,15 @@ def _divided(segment: str, literals: Sequence[str]) -> list[str] | None:
     return [segment[start:end], *values] if start < end else None
 
 
+@lru_cache(maxsize=4096)
 def placeholder_names(path: str) -> tuple[str, ...]:
     """The names of the placeholders in a path, in order."""
     return tuple(found[1] for found in PLACEHOLDER.finditer(path))
+
+
+def shape_of(path: str) -> str:
+    """The path without the names of its placeholders; templates of one shape match the same paths."""
+    return PLACEHOLDER.sub(r"{\2}", path)
 
 
 def path_mistakes(path: str) -> Iterator[ConfigurationMistake]:

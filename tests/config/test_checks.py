@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import openai_middleware
@@ -356,7 +356,6 @@ JUNK = st.recursive(
 
 
 @given(st.dictionaries(KEYS, JUNK, max_size=6) | JUNK)
-@settings(max_examples=300)
 @pytest.mark.parametrize("kind", [APIHandlerConfig, EndpointConfig, BodyMappings])
 def test_any_dictionary_is_taken_or_refused_with_codes_that_are_documented(kind: Any, struct: Any) -> None:
     assert set(codes_of(lambda: kind.from_dict(struct))) <= CODES

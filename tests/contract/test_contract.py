@@ -408,7 +408,7 @@ def test_only_the_groups_that_are_asked_for_are_decoded(tmp_path: Path) -> None:
     loaded = Contract.load(changed(tmp_path, lambda document: document["groups"].update(files={"files.list": 5})))
 
     assert len(loaded.operations("responses")) == 7
-    assert loaded.operations("responses") is loaded.operations(OpenAIEndpoint.RESPONSES)
+    assert loaded.operations("responses") == loaded.operations(OpenAIEndpoint.RESPONSES)
     with pytest.raises(
         ValueError, match=r"contract\.json is not a contract of format 1: group files: Expected `object`"
     ):

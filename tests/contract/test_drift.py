@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -385,7 +386,7 @@ def test_a_contract_has_no_drift_from_itself(content: Document) -> None:
     assert drift(load(content), load(content)) == []
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(documents().map(plain))
 def test_every_single_mutation_is_told_in_both_directions(content: Document) -> None:
     mirrored = {"removed": "added", "added": "removed", "changed": "changed"}
@@ -397,6 +398,14 @@ def test_every_single_mutation_is_told_in_both_directions(content: Document) -> 
 
 
 # --- the command
+
+
+@pytest.fixture(scope="module", autouse=True)
+def generated_once() -> Iterator[None]:
+    """The installed SDK is read once for all: that takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generate, "generate", cache(generate.generate))
+        yield
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:

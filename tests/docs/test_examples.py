@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +48,21 @@ def event_types(deltas: int) -> list[str]:
     ]
 
 
+@pytest.fixture(scope="module")
+def run_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Runs an example, by its name, in an empty directory; what it did is kept for the next that asks."""
+    return cache(lambda name: run(EXAMPLES / name, tmp_path_factory.mktemp("elsewhere")))
+
+
 @pytest.mark.parametrize("name", OTHERS)
-def test_example_ends_well(name: str, tmp_path: Path) -> None:
-    assert run(EXAMPLES / name, tmp_path).returncode == 0
+def test_example_ends_well(name: str, run_once: Any) -> None:
+    assert run_once(name).returncode == 0
 
 
-def test_adapter_written_from_the_page_alone_is_short_and_serves_the_sdk(tmp_path: Path) -> None:
+def test_adapter_written_from_the_page_alone_is_short_and_serves_the_sdk(run_once: Any) -> None:
     example = EXAMPLES / "falcon_adapter.py"
 
-    assert run(example, tmp_path).stdout.splitlines() == [
+    assert run_once(example.name).stdout.splitlines() == [
         "IS ANYBODY THERE",
         "['IS', 'ANYBODY', 'THERE']",
         "model Error code: 404 - There is no model 'soft'.",
@@ -86,8 +93,8 @@ def outputs(page: str) -> dict[str, list[str]]:
         for name, expected in outputs(page).items()
     ],
 )
-def test_page_shows_what_its_example_prints(page: str, name: str, expected: list[str], tmp_path: Path) -> None:
-    printed = run(EXAMPLES / name, tmp_path).stdout
+def test_page_shows_what_its_example_prints(page: str, name: str, expected: list[str], run_once: Any) -> None:
+    printed = run_once(name).stdout
     for output in expected:
         assert output in printed
 
@@ -108,8 +115,8 @@ def test_readme_runs_as_it_stands(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
-    return run(EXAMPLES / "ask_docs_demo.py", tmp_path_factory.mktemp("elsewhere"))
+def demo(run_once: Any) -> subprocess.CompletedProcess[str]:
+    return run_once("ask_docs_demo.py")
 
 
 def test_demo_shows_every_call_and_ends_well(demo: subprocess.CompletedProcess[str]) -> None:

@@ -73,22 +73,27 @@ def tags_below(folder: Path) -> Iterator[Tag]:
 
 
 FACTS = facts(PAGE)
-TAGGED = list(tags_below(ROOT / "tests"))
+
+
+@pytest.fixture(scope="module")
+def tagged() -> list[Tag]:
+    """The tags of all tests."""
+    return list(tags_below(ROOT / "tests"))
 
 
 # --- the page and the tests
 
 
-def test_every_tag_is_a_fact_of_the_page() -> None:
-    assert [str(tag) for tag in TAGGED if tag.fact not in FACTS] == []
+def test_every_tag_is_a_fact_of_the_page(tagged: list[Tag]) -> None:
+    assert [str(tag) for tag in tagged if tag.fact not in FACTS] == []
 
 
-def test_every_tag_is_on_a_test() -> None:
-    assert [str(tag) for tag in TAGGED if not tag.is_on_test] == []
+def test_every_tag_is_on_a_test(tagged: list[Tag]) -> None:
+    assert [str(tag) for tag in tagged if not tag.is_on_test] == []
 
 
-def test_every_fact_has_a_test() -> None:
-    proved = {tag.fact for tag in TAGGED if tag.is_on_test}
+def test_every_fact_has_a_test(tagged: list[Tag]) -> None:
+    proved = {tag.fact for tag in tagged if tag.is_on_test}
 
     assert [fact for fact in FACTS if fact not in proved] == []
 

@@ -669,7 +669,7 @@ async def test_retrieving_a_response_streams_too(query: str) -> None:  # S2 S7
     assert sent.body == b'data: {"type":"response.queued","sequence_number":0}\n\n'
 
 
-# --- a gibibyte
+# --- a quarter of a gibibyte
 
 MEASURED = """
 import asyncio, json, resource
@@ -703,15 +703,15 @@ async def stream(events):
 
 before = asyncio.run(stream(8))
 taken = 0
-after = asyncio.run(stream(1024))
+after = asyncio.run(stream(256))
 print(json.dumps({"taken": taken, "growth": (after - before) * 1024}))
 """
 
 
 @pytest.mark.slow
-def test_a_gibibyte_streams_through_without_piling_up() -> None:  # S1 S8
+def test_a_quarter_of_a_gibibyte_streams_through_without_piling_up() -> None:  # S1 S8
     done = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, text=True, check=True)
 
     measured = json.loads(done.stdout)
-    assert measured["taken"] > 1024**3
+    assert measured["taken"] > 1024**3 // 4
     assert measured["growth"] < 20 * 1000 * 1000

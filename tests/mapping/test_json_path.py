@@ -3,7 +3,7 @@
 from typing import Any
 
 import jsonpath
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from openai_middleware.mapping.json_path import ABSENT, compile_source, top_level_field
@@ -16,7 +16,6 @@ BODIES = st.dictionaries(NAMES, VALUES | st.lists(VALUES, max_size=3) | st.dicti
 SPELLINGS = ["{}", "$.{}", "['{}']", '["{}"]', "$['{}']", '$["{}"]']
 
 
-@settings(max_examples=300)
 @given(NAMES, st.sampled_from(SPELLINGS), BODIES, st.booleans())
 def test_every_spelling_of_a_field_finds_what_the_library_finds(  # B5
     name: str, spelling: str, body: dict[str, Any], is_there: bool

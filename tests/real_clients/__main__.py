@@ -16,7 +16,9 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from openai_middleware import OpenAIMiddleware
@@ -28,6 +30,12 @@ from tests.support.servers import uvicorn_server
 
 TIMEOUT = 300
 """Seconds after which a client is stopped."""
+
+AT_ONCE = 2
+"""How many clients are tried out at the same time."""
+
+ONE_SETS_UP = threading.Lock()
+"""Held while a client is set up: some share the environment of Node."""
 
 
 def main() -> int:
@@ -62,25 +70,27 @@ def main() -> int:
 def run(chosen: list[Client], app: OpenAIMiddleware) -> list[Result]:
     CACHE.mkdir(exist_ok=True)
     logging.basicConfig(filename=CACHE / "server.log", filemode="w")
-    with uvicorn_server(app) as url, RefusingProxy() as proxy:
-        return [try_out(client, f"{url}/v1", proxy) for client in chosen]
+    with uvicorn_server(app) as url, ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda client: try_out(client, f"{url}/v1"), chosen))
 
 
-def try_out(client: Client, base_url: str, proxy: RefusingProxy) -> Result:
-    print(f"{client.name:18}", end="", flush=True)
+def try_out(client: Client, base_url: str) -> Result:
+    """Set the client up, run its tests, and print how that went when all is done: others are tried out meanwhile."""
+    said = f"{client.name:18}"
     start = time.monotonic()
     try:
-        if set_up(client):
-            print(f"set up in {time.monotonic() - start:.0f} s, ", end="", flush=True)
+        with ONE_SETS_UP:
+            if set_up(client):
+                said += f"set up in {time.monotonic() - start:.0f} s, "
     except SetupError as error:
-        print(f"was not set up\n{error}")
+        print(f"{said}was not set up\n{error}", flush=True)
         return Result(client.name, client.packages, [], "was not set up")
     start = time.monotonic()
-    problem, output = run_tests(client, base_url, proxy)
+    with RefusingProxy() as proxy:
+        problem, output = run_tests(client, base_url, proxy)
     result = Result(client.name, client.packages, read(report_of(client)), problem)
-    print(f"{len(result.checks)} checks in {time.monotonic() - start:.0f} s: {verdict(result)}", flush=True)
-    if not result.is_good:
-        print(output)
+    said += f"{len(result.checks)} checks in {time.monotonic() - start:.0f} s: {verdict(result)}"
+    print(said if result.is_good else f"{said}\n{output}", flush=True)
     return result
 
 
@@ -88,7 +98,6 @@ def run_tests(client: Client, base_url: str, proxy: RefusingProxy) -> tuple[str,
     """What went wrong, or nothing, and what was printed."""
     report = report_of(client)
     report.unlink(missing_ok=True)
-    proxy.refused.clear()
     try:
         done = subprocess.run(
             client.command(report),

@@ -28,7 +28,7 @@ def targets(routes: RouteTable[str], path: str, method: str = "POST") -> list[st
 
 
 @given(st.permutations(PATHS + WILDCARDS), st.integers(0, len(PATHS + WILDCARDS)), REQUESTS)
-@settings(max_examples=500)
+@settings(max_examples=200)
 def test_everything_that_matches_is_found_in_order_of_priority(  # M1 M2
     shuffled: list[str], count: int, path: str
 ) -> None:

@@ -161,7 +161,7 @@ def reached(seen: Seen) -> dict[str, Any]:
     return {"headers": headers, "body": seen.body, **call, "call_headers": dict(seen.call.headers)}
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(
     st.sampled_from(["pass", "reject"]),
     st.sampled_from(["GET", "POST", "POST", "POST", "DELETE", "HEAD"]),

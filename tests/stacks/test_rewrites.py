@@ -295,7 +295,8 @@ def test_multipart_is_rewritten_in_path_and_method_alone(stack: Stack) -> None: 
     form = b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper\r\n--x--\r\n'
     headers = [("Content-Type", "multipart/form-data; boundary=x")]
     rewrites = {"audio.transcriptions.create": Rewrite("PUT /hear", body={"never": 1})}
-    reply = stack.app(backend, rewrites=rewrites).send("POST", "/v1/audio/transcriptions", form, headers)
+    app = stack.app(backend, endpoints=["audio"], rewrites=rewrites)
+    reply = app.send("POST", "/v1/audio/transcriptions", form, headers)
     assert reply.json == {"text": "Hi"}
     assert (backend.seen.line, backend.seen.body) == ("PUT /hear", form)
     assert backend.seen.headers.get("content-type", headers[0][1]) == headers[0][1]

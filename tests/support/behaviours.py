@@ -1,11 +1,25 @@
 """Behaviours for stacks: apps that record what they see, and answer or fail as they are told."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tests.support.server_sent_events import parse
 from tests.support.stacks import EVENTS, Answer, Reply, Seen
+
+
+@dataclass
+class Chunks:
+    """A body that comes in chunks and then fails, if it is told so; for every request anew."""
+
+    chunks: Sequence[bytes]
+    raises: Exception | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self.chunks
+        if self.raises is not None:
+            raise self.raises
 
 
 class Backend:
@@ -47,12 +61,7 @@ def event(data: Any) -> bytes:
 def streaming(*chunks: bytes, raises: Exception | None = None, headers: Any = EVENTS) -> Backend:
     """A backend whose answer comes in these chunks, and then fails if it is told so."""
 
-    def body() -> Iterator[bytes]:
-        yield from chunks
-        if raises is not None:
-            raise raises
-
-    return Backend(Answer(body(), headers=headers))
+    return Backend(Answer(Chunks(chunks, raises), headers=headers))
 
 
 def documents(reply: Reply) -> list[Any]:

@@ -7,7 +7,7 @@ are driven as servers drive them, and what they send is recorded as they send it
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -28,6 +28,7 @@ from tests.support.django_site import DjangoSite, Mode
 from tests.support.drivers import Message, Sent, http_scope, part, read_body, request_messages, start
 
 Headers = list[tuple[str, str]]
+GROUPS = ["chat_completions", "responses", "completions", "embeddings", "models", "files"]
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 JSON: Headers = [("Content-Type", "application/json")]
 EVENTS: Headers = [("Content-Type", "text/event-stream")]
@@ -50,7 +51,7 @@ class Seen:
 class Answer:
     """What the app answers: a whole body, which gets its Content-Length, or one that comes in chunks."""
 
-    body: bytes | Iterator[bytes]
+    body: bytes | Iterable[bytes]
     status: int = 200
     headers: Headers = field(default_factory=lambda: list(JSON))
 
@@ -93,11 +94,15 @@ class Stack:
     _behave: Behaviour = field(init=False, repr=False)
 
     def app(self, behave: Behaviour, **options: Any) -> "StackedApp":
-        """An app with this behaviour. Without `prefix` or `config`, the API is at `/v1`."""
+        """An app with this behaviour.
+
+        Without options, it serves the whole API at `/v1`. Without a `config`, the prefix is that too, and the groups
+        are those that most tests are about: building all of them takes longer than a test does.
+        """
         if not options:
             return StackedApp(self._app_without_options, self.drive, partial(setattr, self, "_behave", behave))
-        if "prefix" not in options and "config" not in options:
-            options["prefix"] = "/v1"
+        if "config" not in options:
+            options = {"prefix": "/v1", "endpoints": GROUPS, **options}
         return StackedApp(self.build(behave, options), self.drive)
 
     @cached_property
