@@ -131,6 +131,7 @@ class PlainAnswer:
 
     Args:
         name: The operation, for the log.
+        request_id: The id of the request, for the log.
         operation: The operation.
         request: The fields of the request.
         reader: What reads the body.
@@ -145,12 +146,14 @@ class PlainAnswer:
     def __init__(
         self,
         name: str,
+        request_id: str,
         operation: str | None,
         request: Mapping[str, Any],
         reader: PieceReader,
         headers: Sequence[Header],
     ) -> None:
         self._name = name
+        self._request_id = request_id
         self._operation = operation
         self._request = request
         self._reader = reader
@@ -172,9 +175,10 @@ class PlainAnswer:
         try:
             answer = plain_answer(self._operation, self._request, value)
         except ValueError as error:
-            raise invalid_answer(self._name, str(error)) from error
+            raise invalid_answer(self._name, str(error), self._request_id) from error
         if answer is None:
-            raise invalid_answer(self._name, f"a {type(value).__name__} holds no names or vectors")
+            reason = f"a {type(value).__name__} holds no names or vectors"
+            raise invalid_answer(self._name, reason, self._request_id)
         body = encoded(answer)
         self.headers = as_json(self.headers, body)
         self.is_complete = self.has_started = True
@@ -185,8 +189,9 @@ class PlainAnswer:
         return b""
 
 
-def invalid_answer(name: str, reason: str) -> InternalServerError:
+def invalid_answer(name: str, reason: str, request_id: str) -> InternalServerError:
     """What a client gets where an app's answer cannot be read. The log has the reason, without any values."""
-    logger.error("%s: the app's answer could not be read: %s. The client gets 502.", name, reason)
+    unread = "%s: the app's answer could not be read: %s. The client gets 502 (request %s)."
+    logger.error(unread, name, reason, request_id)
     message = "The server's answer could not be read."
     return InternalServerError(message, status_code=502, code="invalid_response", should_retry=False)

@@ -44,9 +44,9 @@ class RouteRewrite:
         self._expects_json = expects_json
         self._request = RewrittenRequest(rewrite)
         compiled = compiled_reading if operation in RENDERINGS else compiled_values
-        self._reply: Read | None = None if rewrite.reply is None else compiled(rewrite.reply, name)
+        self._reply: Read | None = None if rewrite.reply is None else compiled(rewrite.reply)
         delta = rewrite.reply if rewrite.delta is None else rewrite.delta
-        self._delta: Read | None = None if delta is None else compiled(delta, name)
+        self._delta: Read | None = None if delta is None else compiled(delta)
 
     def request(self, request: AppRequest, mount: str) -> AppRequest:
         """See `AppRewrite.request`."""
@@ -73,11 +73,11 @@ class RouteRewrite:
         native: Callable[[], Answer | None],
     ) -> Answer | None:
         """See `AppRewrite.answer`."""
-        reader = self.reader(kind)
+        reader = self.reader(kind, call.request_id)
         render = RENDERINGS.get(self._operation or "")
         if reader is None:
             if render is not None and kind == "text/event-stream":
-                text = StreamReader(EventReader(), None, self.rewrite.done)
+                text = StreamReader(self._name, call.request_id, EventReader(), None, self.rewrite.done)
                 as_text = ReplyAnswer(text, render(call.kwargs), headers, is_stream=is_stream)
                 return FirstEventDecides(as_text, native())
             answer = native()
@@ -89,20 +89,20 @@ class RouteRewrite:
             return answer
         if render is not None:
             return ReplyAnswer(reader, render(call.kwargs), headers, is_stream=is_stream)
-        return PlainAnswer(self._name, self._operation, call.kwargs, reader, headers)
+        return PlainAnswer(self._name, call.request_id, self._operation, call.kwargs, reader, headers)
 
-    def reader(self, kind: str) -> WholeReader | StreamReader | None:
+    def reader(self, kind: str, request_id: str) -> WholeReader | StreamReader | None:
         """What reads an answer of this media type as a reply; None where OpenAI's own object or plain text is meant."""
         if is_json(kind):
             read = self._reply or self._delta
             path = self.rewrite.delta if self.rewrite.reply is None else self.rewrite.reply
-            return None if read is None else WholeReader(self._name, read, path)
+            return None if read is None else WholeReader(self._name, request_id, read, path)
         splitter = splitter_of(kind)
         if splitter is None or self._operation not in RENDERINGS:
             return None
         if self._delta is None and kind == "text/event-stream":
             return None
-        return StreamReader(splitter, self._delta, self.rewrite.done)
+        return StreamReader(self._name, request_id, splitter, self._delta, self.rewrite.done)
 
     def _refuse_choices(self, call: OpenAICall) -> None:
         if self._delta is not None and self._operation in RENDERINGS:

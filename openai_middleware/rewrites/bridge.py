@@ -65,9 +65,9 @@ class Bridge:
         native: Callable[[], Answer | None],
     ) -> Answer | None:
         """See `AppRewrite.answer`."""
-        reader: PieceReader | None = None if self._target is None else self._target.reader(kind)
+        reader: PieceReader | None = None if self._target is None else self._target.reader(kind, call.request_id)
         if reader is None:
-            reader = self._chat_reader(kind, headers)
+            reader = self._chat_reader(kind, call.request_id, headers)
         if reader is None:
             self._once.warn(f"{self._operation}: the app answers chat with {kind or 'no content type'}, as it is.")
             return None
@@ -89,11 +89,12 @@ class Bridge:
             query=b"",
         )
 
-    def _chat_reader(self, kind: str, headers: Sequence[Header]) -> PieceReader | None:
+    def _chat_reader(self, kind: str, request_id: str, headers: Sequence[Header]) -> PieceReader | None:
         if is_json(kind):
-            return WholeReader(self._operation, _chat_object, "$.choices")
+            return WholeReader(self._operation, request_id, _chat_object, "$.choices")
         if kind == "text/event-stream":
-            return StreamReader(EventReader(), None, None if self._target is None else self._target.rewrite.done)
+            done = None if self._target is None else self._target.rewrite.done
+            return StreamReader(self._operation, request_id, EventReader(), None, done)
         if kind == "text/plain":
             content_types = [value for name, value in headers if name.lower() == b"content-type"]
             return TextReader(charset(content_types[-1]))

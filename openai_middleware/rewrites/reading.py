@@ -6,7 +6,6 @@ from typing import Any, Final
 from openai_middleware.answer.answer import Answer
 from openai_middleware.answer.server_sent_events import DONE, EventReader
 from openai_middleware.config.rewrite import Reading, is_path
-from openai_middleware.errors import InternalServerError
 from openai_middleware.mapping.json_codec import UNDECODABLE, encoded, fields_of, json_kind, value_of
 from openai_middleware.mapping.json_path import ABSENT, compile_list, compile_source
 from openai_middleware.replies.answers import invalid_answer
@@ -17,12 +16,15 @@ from openai_middleware.replies.reply import Reply, ToolCall, Usage
 Read = Callable[[Any], Any]
 
 
-def compiled_reading(reading: Reading, name: str) -> Read:
-    """A function from an app's JSON to a piece of a reply; ABSENT where there is none.
+class UnreadableError(ValueError):
+    """What stands at a path is no part of a reply. The message names the paths, and has no values."""
+
+
+def compiled_reading(reading: Reading) -> Read:
+    """A function from an app's JSON to a piece of a reply; ABSENT where there is none. It raises UnreadableError.
 
     Args:
         reading: What users wrote.
-        name: The operation, for the log.
     """
     if callable(reading):
         return reading
@@ -40,17 +42,17 @@ def compiled_reading(reading: Reading, name: str) -> Read:
             return _reply(present)
         except (TypeError, ValueError) as error:
             # What it says may hold values.
-            raise invalid_answer(name, f"{_arrows(reading)} is no tool call or usage") from error
+            raise UnreadableError(f"{_arrows(reading)} is no tool call or usage") from error
 
     return read
 
 
-def compiled_values(reading: Reading, name: str) -> Read:
-    """A function from an app's JSON to a list: of names, or of vectors. The arguments are those of above."""
+def compiled_values(reading: Reading) -> Read:
+    """A function from an app's JSON to a list: of names, or of vectors. The argument is that of above."""
     if callable(reading):
         return reading
     if not isinstance(reading, str):
-        raise TypeError(f"{name}: a list is read by a path or by a function, not by a {type(reading).__name__}.")
+        raise TypeError(f"A list is read by a path or by a function, not by a {type(reading).__name__}.")
     find = compile_list(reading)
     return lambda value: _found(find, value)
 
@@ -105,12 +107,14 @@ class WholeReader:
 
     Args:
         name: The operation, for the log.
+        request_id: The id of the request, for the log.
         read: What reads it.
         path: What `read` looks for, for the log.
     """
 
-    def __init__(self, name: str, read: Read, path: object) -> None:
+    def __init__(self, name: str, request_id: str, read: Read, path: object) -> None:
         self._name = name
+        self._request_id = request_id
         self._read = read
         self._path = path
         self._chunks: list[bytes] = []
@@ -124,7 +128,7 @@ class WholeReader:
         """See `PieceReader.finish`.
 
         Raises:
-            InternalServerError: The answer holds nothing there, or is an error.
+            InternalServerError: The answer holds nothing there, or no reply, or is an error.
         """
         try:
             value = value_of(b"".join(self._chunks))
@@ -133,19 +137,22 @@ class WholeReader:
         failure = failure_in(value)
         if failure is not None:
             raise failure
-        piece = ABSENT if value is ABSENT else self._read(value)
+        try:
+            piece = ABSENT if value is ABSENT else self._read(value)
+        except UnreadableError as error:
+            raise invalid_answer(self._name, str(error), self._request_id) from error
         if piece is ABSENT:
-            raise _nothing_found(self._name, self._path, value)
+            raise invalid_answer(self._name, _nothing_found(self._path, value), self._request_id)
         yield piece
 
 
-def _nothing_found(name: str, reading: object, value: Any) -> InternalServerError:
-    """What a client gets where an app's answer has nothing at a path; the log has the rest, without any values."""
+def _nothing_found(reading: object, value: Any) -> str:
+    """Why an app's answer cannot be read that has nothing at a path, without any values."""
     if value is ABSENT:
-        return invalid_answer(name, "it is no JSON")
+        return "it is no JSON"
     where = _arrows(reading) if isinstance(reading, Mapping) else reading
     held = f"the fields {', '.join(map(repr, value))}" if isinstance(value, Mapping) else json_kind(value)
-    return invalid_answer(name, f"there is nothing at {where}, but {held}")
+    return f"there is nothing at {where}, but {held}"
 
 
 def _arrows(reading: Mapping[str, str]) -> str:
@@ -178,12 +185,18 @@ class StreamReader:
     """Reads a stream piece by piece: the data of server-sent events, or lines of JSON. See `PieceReader`.
 
     Args:
+        name: The operation, for the log.
+        request_id: The id of the request, for the log.
         splitter: What finds the pieces in the bytes.
         read: What reads a piece; None where each piece of text is the text itself.
         done: What ends the stream: the data itself, or a JSONPath.
     """
 
-    def __init__(self, splitter: EventReader | LineSplitter, read: Read | None, done: str | None) -> None:
+    def __init__(
+        self, name: str, request_id: str, splitter: EventReader | LineSplitter, read: Read | None, done: str | None
+    ) -> None:
+        self._name = name
+        self._request_id = request_id
         self._splitter = splitter
         self._read = read
         self._done = None if done is None or is_path(done) else done.encode()
@@ -212,7 +225,10 @@ class StreamReader:
             failure = failure_in(value)
             if failure is not None:
                 raise failure
-            piece = self._read(value) if self._read is not None else _plain(value, data)
+            try:
+                piece = self._read(value) if self._read is not None else _plain(value, data)
+            except UnreadableError as error:
+                raise invalid_answer(self._name, str(error), self._request_id) from error
             if piece is not ABSENT:
                 yield piece
             found = ABSENT if self._is_done is None else _found(self._is_done, value)

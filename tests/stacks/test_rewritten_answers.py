@@ -205,13 +205,14 @@ def test_names_and_vectors_are_read_for_the_operations_that_take_them(stack: Sta
 )
 def test_reading_that_finds_nothing_is_a_502_that_is_not_retried_and_said_without_values(
     reading: Any, answer: Any, said: str, stream: bool, stack: Stack, caplog: pytest.LogCaptureFixture
-) -> None:  # T5 E3
+) -> None:  # T5 E3 I2
     reply = send(app_of(stack, Backend(answer), Rewrite("/ask", reply=reading)), stream=stream)
     assert (reply.status, reply.header("x-should-retry")) == (502, "false")
     assert reply.header("content-type") == "application/json"
     assert reply.error["type"] == "server_error"
     [line] = [record.getMessage() for record in caplog.records if record.name == "openai_middleware"]
-    assert line == f"{CREATE}: the app's answer could not be read: {said}. The client gets 502."
+    told = f"The client gets 502 (request {reply.request_id})."
+    assert line == f"{CREATE}: the app's answer could not be read: {said}. {told}"
     assert "secret" not in line
 
 
