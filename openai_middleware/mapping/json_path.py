@@ -2,12 +2,26 @@
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from openai_middleware.mistakes import ConfigurationError, ConfigurationMistake
 
-ABSENT: Final = object()
+if TYPE_CHECKING:
+    from jsonpath import CompoundJSONPath, JSONPath
+
+
+class Absent(Enum):
+    """Of one member, so that copies are the same object."""
+
+    ABSENT = "absent"
+
+
+ABSENT: Final = Absent.ABSENT
 """What a compiled path returns where it finds nothing: null is a value."""
+
+Place = tuple[str | int, ...]
+"""The way to one place in a document: names of fields, and indexes of lists."""
 
 _TOP_LEVEL_FIELD = re.compile(r"(?:\$\.)?([A-Za-z_][A-Za-z0-9_]*)|\$?\['([^'\\]*)'\]|\$?\[\"([^\"\\]*)\"\]")
 
@@ -49,8 +63,44 @@ def compile_list(source_path: str) -> Callable[[Any], Any]:
     return (lambda body: next(iter(find_all(body)), ABSENT)) if is_singular else find_all
 
 
+def place_at(path: str) -> Place | None:
+    """The one place that a JSONPath names, whatever the document; None where it may find several, or counts from the
+    end of a list.
+
+    Raises:
+        ConfigurationError: It is no JSONPath.
+    """
+    from jsonpath.selectors import IndexSelector, NameSelector
+
+    parsed = _parsed(path)
+    place: list[str | int] = []
+    for segment in parsed.segments if _is_singular(parsed) else ():
+        for selector in segment.selectors:
+            if isinstance(selector, NameSelector):
+                place.append(selector.name)
+            elif isinstance(selector, IndexSelector) and selector.index >= 0:
+                place.append(selector.index)
+            else:
+                return None
+    return tuple(place) or None
+
+
 def _compiled(source_path: str) -> tuple[Callable[[Any], list[Any]], bool]:
     """A function from a body to all values that a path finds, and whether there is one at most."""
+    import jsonpath
+
+    path = _parsed(source_path)
+
+    def find_all(body: Any) -> list[Any]:
+        try:
+            return path.findall(body)
+        except jsonpath.exceptions.JSONPathRecursionError as error:
+            raise RecursionError(source_path) from error
+
+    return find_all, _is_singular(path)
+
+
+def _parsed(source_path: str) -> "JSONPath | CompoundJSONPath":
     import jsonpath  # half of the package's import time, and most applications name top-level fields only
 
     try:
@@ -61,14 +111,13 @@ def _compiled(source_path: str) -> tuple[Callable[[Any], list[Any]], bool]:
         raise _invalid_source(source_path, error.args[0] if error.args else "") from error
     if str(path) == "$" and source_path.strip() != "$":
         raise _invalid_source(source_path, "it names nothing")
+    return path
 
-    def find_all(body: Any) -> list[Any]:
-        try:
-            return path.findall(body)
-        except jsonpath.exceptions.JSONPathRecursionError as error:
-            raise RecursionError(source_path) from error
 
-    return find_all, isinstance(path, jsonpath.JSONPath) and path.singular_query()
+def _is_singular(path: "JSONPath | CompoundJSONPath") -> TypeGuard["JSONPath"]:
+    import jsonpath
+
+    return isinstance(path, jsonpath.JSONPath) and path.singular_query()
 
 
 def _invalid_source(source_path: str, reason: str) -> ConfigurationError:
