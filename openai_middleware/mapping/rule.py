@@ -97,7 +97,7 @@ class BodyMapping:
                 place = place_at(self.destination_path)
             except ConfigurationError:
                 place = None
-            if place is None or not isinstance(place[0], str):
+            if not place or isinstance(place[0], int) or any(isinstance(step, int) and step < 0 for step in place):
                 hint = "Name fields, and items of lists by their numbers, as in '$.choices[0].message.content'."
                 message = "A destination that begins like a JSONPath is one place in an object."
                 yield ConfigurationMistake("destination_path_ambiguous", message, self.destination_path, hint)

@@ -2,7 +2,7 @@
 
 import codecs
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from openai_middleware.errors import InternalServerError, OpenAIError
@@ -80,7 +80,12 @@ class ReplyAnswer:
         """See `Answer.feed`."""
         if self._failure is not None or not chunk:
             return b""
-        return self._leaving(self._rendered(self._reader.feed(chunk)))
+        ready = self._rendered(self._reader.feed, chunk)
+        if not self.is_stream:
+            return b""
+        if ready:
+            self.has_started = True
+        return ready
 
     def finish(self) -> bytes:
         """See `Answer.finish`.
@@ -88,7 +93,7 @@ class ReplyAnswer:
         Raises:
             OpenAIError: The app told of a failure before anything left.
         """
-        ready = b"" if self._failure is not None else self._rendered(self._reader.finish())
+        ready = b"" if self._failure is not None else self._rendered(self._reader.finish)
         if self._failure is not None:
             if not self.has_started:
                 raise self._failure
@@ -97,7 +102,8 @@ class ReplyAnswer:
             ready += self._rendering.finish()
         self.is_complete = True
         if self.is_stream:
-            return self._leaving(ready)
+            self.has_started = self.has_started or bool(ready)
+            return ready
         body = encoded(self._rendering.whole())
         self.headers = as_json(self.headers, body)
         return body
@@ -109,20 +115,13 @@ class ReplyAnswer:
         self.is_complete = True
         return self._rendering.fail(error)
 
-    def _rendered(self, pieces: Iterable[Any]) -> bytes:
+    def _rendered(self, read: Callable[..., Iterable[Any]], *chunk: bytes) -> bytes:
         ready = b""
         try:
-            for piece in pieces:
+            for piece in read(*chunk):
                 ready += self._rendering.feed(piece)
         except OpenAIError as error:
             self._failure = error
-        return ready
-
-    def _leaving(self, ready: bytes) -> bytes:
-        if not self.is_stream:
-            return b""
-        if ready:
-            self.has_started = True
         return ready
 
 

@@ -56,7 +56,9 @@ class RouteRewrite:
     async def arequest(self, request: AppRequest, mount: str) -> AppRequest:
         """See `AppRewrite.arequest`."""
         self._refuse_choices(request.call)
-        return await self._request.amake(request, mount)
+        if self._request.has_functions:
+            return await self._request.amake(request, mount)
+        return self._request.make(request, mount)
 
     def refused(self, status: int, path: str) -> None:
         """See `AppRewrite.refused`."""

@@ -1,13 +1,13 @@
 """The app's answers to rewritten requests, read as replies."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from openai_middleware.answer.answer import Answer
 from openai_middleware.answer.server_sent_events import DONE, EventReader
 from openai_middleware.config.rewrite import Reading, is_path
 from openai_middleware.mapping.json_codec import UNDECODABLE, encoded, fields_of, json_kind, value_of
-from openai_middleware.mapping.json_path import ABSENT, compile_list, compile_source
+from openai_middleware.mapping.json_path import ABSENT, compile_list, compile_lookup
 from openai_middleware.replies.answers import invalid_answer
 from openai_middleware.replies.chat_reader import is_chat_object
 from openai_middleware.replies.collected import failure_in
@@ -29,14 +29,28 @@ def compiled_reading(reading: Reading) -> Read:
     if callable(reading):
         return reading
     if isinstance(reading, str):
-        find = compile_source(reading)
-        return lambda value: _text(_found(find, value))
-    fields = {name: compile_source(path) for name, path in reading.items()}
+        find = compile_lookup(reading)
 
-    def read(value: Any) -> Any:
-        found = {name: _found(find, value) for name, find in fields.items()}
-        present = {name: item for name, item in found.items() if item is not ABSENT and item is not None}
-        if all(item is ABSENT for item in found.values()):
+        def read_text(value: Any) -> Any:
+            found = find(value)
+            return found if type(found) is str else _text(found)
+
+        return read_text
+    fields = [(name, compile_lookup(path)) for name, path in reading.items()]
+
+    def read_fields(value: Any) -> Any:
+        present = {}
+        is_there = False
+        for name, find in fields:
+            found = find(value)
+            if found is not ABSENT:
+                is_there = True
+                if found is not None:
+                    present[name] = found
+        if len(present) == 1 and "content" in present:
+            # All that most pieces of a stream hold.
+            return _text(present["content"])
+        if not is_there:
             return ABSENT
         try:
             return _reply(present)
@@ -44,7 +58,7 @@ def compiled_reading(reading: Reading) -> Read:
             # What it says may hold values.
             raise UnreadableError(f"{_arrows(reading)} is no tool call or usage") from error
 
-    return read
+    return read_fields
 
 
 def compiled_values(reading: Reading) -> Read:
@@ -53,25 +67,7 @@ def compiled_values(reading: Reading) -> Read:
         return reading
     if not isinstance(reading, str):
         raise TypeError(f"A list is read by a path or by a function, not by a {type(reading).__name__}.")
-    find = compile_list(reading)
-    return lambda value: _found(find, value)
-
-
-def _found(find: Read, value: Any) -> Any:
-    # The library would take a str for a document that is to be decoded.
-    document = _Text(value) if isinstance(value, str) else value
-    try:
-        found = find(document)
-    except (AttributeError, RecursionError):  # a field of what is no object; an object that is nested too deeply
-        return ABSENT
-    return value if found is document else found
-
-
-class _Text:
-    """A document that is one str."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
+    return compile_list(reading)
 
 
 def _text(value: Any) -> Any:
@@ -143,7 +139,7 @@ class WholeReader:
             raise invalid_answer(self._name, str(error), self._request_id) from error
         if piece is ABSENT:
             raise invalid_answer(self._name, _nothing_found(self._path, value), self._request_id)
-        yield piece
+        return (piece,)
 
 
 def _nothing_found(reading: object, value: Any) -> str:
@@ -168,6 +164,9 @@ class LineSplitter:
     def feed(self, chunk: bytes) -> list[bytes]:
         """Take some bytes, and return the lines that ended in them."""
         first, *others = chunk.split(b"\n")
+        if len(others) == 1 and not self._rest and not others[0]:
+            # A whole line, as it is nearly always.
+            return [first] if first.strip() else []
         self._rest += first
         if not others:
             return []
@@ -199,46 +198,59 @@ class StreamReader:
         self._request_id = request_id
         self._splitter = splitter
         self._read = read
-        self._done = None if done is None or is_path(done) else done.encode()
-        self._is_done = compile_source(done) if done is not None and is_path(done) else None
+        self._ends = (DONE,) if done is None or is_path(done) else (DONE, done.encode())
+        self._is_done = compile_lookup(done) if done is not None and is_path(done) else None
         self._has_ended = False
 
     def feed(self, chunk: bytes) -> Iterable[Any]:
         """See `PieceReader.feed`."""
-        return self._pieces(self._splitter.feed(chunk))
+        documents = self._splitter.feed(chunk)
+        if len(documents) != 1:
+            return self._pieces(documents)
+        piece = self._piece(documents[0])
+        return () if piece is ABSENT else (piece,)
 
     def finish(self) -> Iterable[Any]:
         """See `PieceReader.finish`."""
         return self._pieces(self._splitter.finish())
 
-    def _pieces(self, documents: Iterable[bytes]) -> Iterable[Any]:
+    def _pieces(self, documents: Iterable[bytes]) -> Iterator[Any]:
         for data in documents:
-            if self._has_ended or data.strip() in (DONE, self._done):
-                self._has_ended = True
-                return
-            try:
-                value = value_of(data)
-            except UNDECODABLE:
-                if self._read is None:
-                    yield data.decode(errors="replace")
-                continue
+            piece = self._piece(data)
+            if piece is not ABSENT:
+                yield piece
+
+    def _piece(self, data: bytes) -> Any:
+        """What a document says; ABSENT where that is nothing.
+
+        Raises:
+            InternalServerError: It tells of a failure, or what it says is no piece of a reply.
+        """
+        if self._has_ended or data.strip() in self._ends:
+            self._has_ended = True
+            return ABSENT
+        read = self._read
+        try:
+            value = value_of(data)
+        except UNDECODABLE:
+            return data.decode(errors="replace") if read is None else ABSENT
+        if isinstance(value, dict) and ("error" in value or "type" in value):
             failure = failure_in(value)
             if failure is not None:
                 raise failure
-            try:
-                piece = self._read(value) if self._read is not None else _plain(value, data)
-            except UnreadableError as error:
-                raise invalid_answer(self._name, str(error), self._request_id) from error
-            if piece is not ABSENT:
-                yield piece
-            found = ABSENT if self._is_done is None else _found(self._is_done, value)
-            if found is not ABSENT and found:
-                self._has_ended = True
+        try:
+            piece = _plain(value, data) if read is None else read(value)
+        except UnreadableError as error:
+            raise invalid_answer(self._name, str(error), self._request_id) from error
+        if self._is_done is not None:
+            found = self._is_done(value)
+            self._has_ended = found is not ABSENT and bool(found)
+        return piece
 
 
 def _plain(value: Any, data: bytes) -> Any:
     """What a piece of a stream says by itself: OpenAI's own, or text, which may look like a number."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return value if is_chat_object(value) else ABSENT
     return value if value is None or isinstance(value, str) else data.decode(errors="replace")
 

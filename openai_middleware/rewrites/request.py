@@ -24,6 +24,7 @@ _OF_OLD_REQUEST: Final = frozenset(
         *(b"content-length", b"content-encoding", b"content-md5", b"digest", b"content-digest", b"repr-digest"),
     )
 )
+_JSON: Final = (b"content-type", b"application/json")
 _WITHOUT_BODY: Final = ("GET", "DELETE")
 
 Value = Callable[[OpenAICall], Any]
@@ -34,6 +35,9 @@ class RewrittenRequest:
 
     Args:
         rewrite: What the request is to be.
+
+    Attributes:
+        has_functions: Whether functions take part, which may take their time.
     """
 
     def __init__(self, rewrite: Rewrite) -> None:
@@ -43,6 +47,9 @@ class RewrittenRequest:
         self._has_body = rewrite.body is not None or self.method not in _WITHOUT_BODY
         self._body = _value_of(rewrite.body) if rewrite.body is not None else _kwargs if self._has_body else _nothing
         self._query = _nothing if rewrite.query is None else _value_of(rewrite.query)
+        self.has_functions = any(isinstance(value, _Function) for value in (self._body, self._query))
+        # Without placeholders all requests go to the one path.
+        self._sent_path = None if self._names else (rewrite.path, quote(rewrite.path).encode())
 
     def make(self, request: AppRequest, mount: str) -> AppRequest:
         """The request, from sync code.
@@ -55,50 +62,45 @@ class RewrittenRequest:
             BadRequestError: A placeholder of the path cannot be filled, or the request has no form that is needed.
             OpenAIError: A function of the rewrite raised it.
         """
-        body, query = (value(request.call) for value in self._values(request))
-        return self._made(request, mount, body, query)
+        call = request.call
+        body = ABSENT if request.body is None else self._body(call)
+        return self._made(request, mount, body, self._query(call))
 
     async def amake(self, request: AppRequest, mount: str) -> AppRequest:
         """The same from async code; a plain function runs in a thread."""
-        body, query = [await _acalled(value, request.call) for value in self._values(request)]
-        return self._made(request, mount, body, query)
-
-    def _values(self, request: AppRequest) -> tuple[Value, Value]:
-        # A body that the app reads itself is the client's.
-        return (_nothing if request.body is None else self._body), self._query
+        call = request.call
+        body = ABSENT if request.body is None else await _acalled(self._body, call)
+        return self._made(request, mount, body, await _acalled(self._query, call))
 
     def _made(self, request: AppRequest, mount: str, body: Any, query: Any) -> AppRequest:
         call = request.call
-        path, raw_path = self._filled_path(call.kwargs)
+        path, raw_path = self._sent_path or self._filled_path(call.kwargs)
+        headers = request.headers
+        sent: bytes | None = None
+        # A body that the app reads itself passes: only the way to the route is another.
+        if request.body is not None:
+            sent = b"" if body is ABSENT else encoded(body)
+            headers = without_body(headers)
+            if self._has_body:
+                headers += (_JSON, (b"content-length", b"%d" % len(sent)))
         return AppRequest(
             call=call,
             method=self.method,
-            path=mount + path,
-            raw_path=quote(mount).encode() + raw_path.encode(),
+            path=mount + path if mount else path,
+            headers=headers,
+            body=sent,
+            raw_path=quote(mount).encode() + raw_path if mount else raw_path,
             query=b"" if query is ABSENT else _query_string(query),
-            **self._described_body(request, body),
         )
 
-    def _described_body(self, request: AppRequest, value: Any) -> dict[str, Any]:
-        if request.body is None:
-            # The app reads it itself: only the way to the route is another.
-            return {"headers": request.headers, "body": None}
-        if not self._has_body:
-            return {"headers": without_body(request.headers), "body": b""}
-        body = b"" if value is ABSENT else encoded(value)
-        own = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        return {"headers": without_body(request.headers) + own, "body": body}
-
-    def _filled_path(self, kwargs: Mapping[str, Any]) -> tuple[str, str]:
+    def _filled_path(self, kwargs: Mapping[str, Any]) -> tuple[str, bytes]:
         """The path decoded and as it is sent. A slash in a value separates nothing: it stays encoded in both."""
-        if not self._names:
-            return self.path, quote(self.path)
         texts = {name: _segment(name, kwargs.get(name)) for name in self._names}
         decoded = PLACEHOLDER.sub(lambda found: texts[found[1]].replace("/", "%2F"), self.path)
         raw = PLACEHOLDER.sub(
             lambda found: quote(texts[found[1]], safe="", errors="replace"), quote(self.path, safe="/{}")
         )
-        return decoded, raw
+        return decoded, raw.encode()
 
 
 def _segment(name: str, value: Any) -> str:

@@ -13,8 +13,8 @@ from openai_middleware.request.call import OpenAICall
 # What can be looked up beside the keyword arguments, where the request does not use the names itself.
 _CHAT_NAME: Final = re.compile(r"\b(?:messages|prompt)\b")
 
-# Made of the keyword arguments, and of these with more names.
-Fill = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
+# Made of what can be looked up.
+Fill = Callable[[dict[str, Any]], Any]
 
 
 class Template:
@@ -36,21 +36,29 @@ class Template:
         """
         kwargs = call.kwargs
         if self._names <= kwargs.keys() or call.operation not in RENDERINGS:
-            return self._fill(kwargs, kwargs)
+            return self._fill(kwargs)
         messages = ChatRequest(call.operation, kwargs).messages
-        return self._fill(kwargs, {"messages": messages, "prompt": last_prompt(messages), **kwargs})
+        return self._fill(_WithChatNames({"messages": messages, "prompt": last_prompt(messages), **kwargs}, kwargs))
+
+
+class _WithChatNames(dict[str, Any]):
+    """Keyword arguments, and the names that can be looked up beside them."""
+
+    def __init__(self, named: Mapping[str, Any], kwargs: Mapping[str, Any]) -> None:
+        super().__init__(named)
+        self.kwargs = kwargs
 
 
 def last_prompt(messages: Any) -> str:
     """The text of the last user message; empty where there is none."""
     for message in reversed(messages if isinstance(messages, list) else []):
-        if isinstance(message, Mapping) and message.get("role") == "user":
+        if isinstance(message, dict) and message.get("role") == "user":
             content = message.get("content")
             if isinstance(content, str):
                 return content
             parts = content if isinstance(content, list) else []
-            texts = [part.get("text") for part in parts if isinstance(part, Mapping) and part.get("type") == "text"]
-            return "\n".join(text for text in texts if isinstance(text, str))
+            texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "text"]
+            return "\n".join([text for text in texts if isinstance(text, str)])
     return ""
 
 
@@ -63,16 +71,13 @@ def _paths(value: Any) -> list[str]:
 
 def _compiled(value: Any) -> Fill:
     if value == "$":
-        return lambda kwargs, _: kwargs
+        return lambda named: getattr(named, "kwargs", named)
     if is_path(value):
-        find = compile_source(value)
-        return lambda _, named: find(named)
+        return compile_source(value)
     if isinstance(value, Mapping):
         fields = [(name, _compiled(item)) for name, item in value.items()]
-        return lambda kwargs, named: {
-            name: found for name, fill in fields if (found := fill(kwargs, named)) is not ABSENT
-        }
+        return lambda named: {name: found for name, fill in fields if (found := fill(named)) is not ABSENT}
     if isinstance(value, list | tuple):
         items = [_compiled(item) for item in value]
-        return lambda kwargs, named: [found for fill in items if (found := fill(kwargs, named)) is not ABSENT]
-    return lambda *_: value
+        return lambda named: [found for fill in items if (found := fill(named)) is not ABSENT]
+    return lambda _: value
