@@ -2,13 +2,12 @@
 
 import codecs
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from openai_middleware.errors import InternalServerError, OpenAIError
 from openai_middleware.headers import Header, as_json, streaming
 from openai_middleware.mapping.json_codec import encoded
-from openai_middleware.replies.forms import plain_answer
 from openai_middleware.replies.rendering import Rendering
 
 logger = logging.getLogger("openai_middleware")
@@ -80,7 +79,12 @@ class ReplyAnswer:
         """See `Answer.feed`."""
         if self._failure is not None or not chunk:
             return b""
-        ready = self._rendered(self._reader.feed, chunk)
+        ready = b""
+        try:
+            for piece in self._reader.feed(chunk):
+                ready += self._rendering.feed(piece)
+        except OpenAIError as error:
+            self._failure = error
         if not self.is_stream:
             return b""
         if ready:
@@ -93,7 +97,13 @@ class ReplyAnswer:
         Raises:
             OpenAIError: The app told of a failure before anything left.
         """
-        ready = b"" if self._failure is not None else self._rendered(self._reader.finish)
+        ready = b""
+        if self._failure is None:
+            try:
+                for piece in self._reader.finish():
+                    ready += self._rendering.feed(piece)
+            except OpenAIError as error:
+                self._failure = error
         if self._failure is not None:
             if not self.has_started:
                 raise self._failure
@@ -114,78 +124,6 @@ class ReplyAnswer:
             return b""
         self.is_complete = True
         return self._rendering.fail(error)
-
-    def _rendered(self, read: Callable[..., Iterable[Any]], *chunk: bytes) -> bytes:
-        ready = b""
-        try:
-            for piece in read(*chunk):
-                ready += self._rendering.feed(piece)
-        except OpenAIError as error:
-            self._failure = error
-        return ready
-
-
-class PlainAnswer:
-    """An answer that is read as plain values: vectors, or names. See `Answer`.
-
-    Args:
-        name: The operation, for the log.
-        request_id: The id of the request, for the log.
-        operation: The operation.
-        request: The fields of the request.
-        reader: What reads the body.
-        headers: The app's headers.
-    """
-
-    is_stream = False
-    is_changed = True
-    is_complete = False
-    has_started = False
-
-    def __init__(
-        self,
-        name: str,
-        request_id: str,
-        operation: str | None,
-        request: Mapping[str, Any],
-        reader: PieceReader,
-        headers: Sequence[Header],
-    ) -> None:
-        self._name = name
-        self._request_id = request_id
-        self._operation = operation
-        self._request = request
-        self._reader = reader
-        self.headers = headers
-
-    def feed(self, chunk: bytes) -> bytes:
-        """See `Answer.feed`."""
-        for _ in self._reader.feed(chunk):
-            pass
-        return b""
-
-    def finish(self) -> bytes:
-        """See `Answer.finish`.
-
-        Raises:
-            OpenAIError: The app's answer holds no such values.
-        """
-        [value] = self._reader.finish()
-        try:
-            answer = plain_answer(self._operation, self._request, value)
-        except ValueError as error:
-            raise invalid_answer(self._name, str(error), self._request_id) from error
-        if answer is None:
-            reason = f"a {type(value).__name__} holds no names or vectors"
-            raise invalid_answer(self._name, reason, self._request_id)
-        body = encoded(answer)
-        self.headers = as_json(self.headers, body)
-        self.is_complete = self.has_started = True
-        return body
-
-    def fail(self, error: BaseException) -> bytes:
-        """See `Answer.fail`."""
-        return b""
 
 
 def invalid_answer(name: str, reason: str, request_id: str) -> InternalServerError:

@@ -1,7 +1,7 @@
 """The request that a rewrite sends to the app."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -9,7 +9,6 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 from openai_middleware.config.rewrite import Rewrite
 from openai_middleware.errors import BadRequestError
-from openai_middleware.headers import Header
 from openai_middleware.iteration import shared_pool
 from openai_middleware.mapping.json_codec import encoded
 from openai_middleware.mapping.json_path import ABSENT
@@ -18,7 +17,7 @@ from openai_middleware.request.path_template import PLACEHOLDER, placeholder_nam
 from openai_middleware.rewrites.template import Template
 
 # What described the old body, or an answer in parts or in another encoding.
-_OF_OLD_REQUEST: Final = frozenset(
+OF_OLD_REQUEST: Final = frozenset(
     (
         *(b"accept-encoding", b"transfer-encoding", b"expect", b"range", b"if-range", b"content-type"),
         *(b"content-length", b"content-encoding", b"content-md5", b"digest", b"content-digest", b"repr-digest"),
@@ -45,8 +44,8 @@ class RewrittenRequest:
         self.method = rewrite.method
         self._names = placeholder_names(rewrite.path)
         self._has_body = rewrite.body is not None or self.method not in _WITHOUT_BODY
-        self._body = _value_of(rewrite.body) if rewrite.body is not None else _kwargs if self._has_body else _nothing
-        self._query = _nothing if rewrite.query is None else _value_of(rewrite.query)
+        self._body = _value_of("$" if rewrite.body is None and self._has_body else rewrite.body)
+        self._query = _value_of(rewrite.query)
         self.has_functions = any(isinstance(value, _Function) for value in (self._body, self._query))
         # Without placeholders all requests go to the one path.
         self._sent_path = None if self._names else (rewrite.path, quote(rewrite.path).encode())
@@ -63,13 +62,13 @@ class RewrittenRequest:
             OpenAIError: A function of the rewrite raised it.
         """
         call = request.call
-        body = ABSENT if request.body is None else self._body(call)
-        return self._made(request, mount, body, self._query(call))
+        body = ABSENT if request.body is None or self._body is None else self._body(call)
+        return self._made(request, mount, body, ABSENT if self._query is None else self._query(call))
 
     async def amake(self, request: AppRequest, mount: str) -> AppRequest:
         """The same from async code; a plain function runs in a thread."""
         call = request.call
-        body = ABSENT if request.body is None else await _acalled(self._body, call)
+        body = await _acalled(None if request.body is None else self._body, call)
         return self._made(request, mount, body, await _acalled(self._query, call))
 
     def _made(self, request: AppRequest, mount: str, body: Any, query: Any) -> AppRequest:
@@ -80,7 +79,7 @@ class RewrittenRequest:
         # A body that the app reads itself passes: only the way to the route is another.
         if request.body is not None:
             sent = b"" if body is ABSENT else encoded(body)
-            headers = without_body(headers)
+            headers = [header for header in headers if header[0].lower() not in OF_OLD_REQUEST]
             if self._has_body:
                 headers += (_JSON, (b"content-length", b"%d" % len(sent)))
         return AppRequest(
@@ -110,20 +109,9 @@ def _segment(name: str, value: Any) -> str:
     return text
 
 
-def without_body(headers: Iterable[Header]) -> list[Header]:
-    """The headers of a request that say nothing of its body, or of the form of the answer."""
-    return [header for header in headers if header[0].lower() not in _OF_OLD_REQUEST]
-
-
-def _nothing(_: OpenAICall) -> Any:
-    return ABSENT
-
-
-def _kwargs(call: OpenAICall) -> Any:
-    return call.kwargs
-
-
-def _value_of(value: Any) -> Value:
+def _value_of(value: Any) -> Value | None:
+    if value is None:
+        return None
     return _Function(value) if callable(value) else Template(value).fill
 
 
@@ -147,7 +135,9 @@ class _Function:
         return await result if inspect.isawaitable(result) else result
 
 
-async def _acalled(value: Value, call: OpenAICall) -> Any:
+async def _acalled(value: Value | None, call: OpenAICall) -> Any:
+    if value is None:
+        return ABSENT
     return await value.acall(call) if isinstance(value, _Function) else value(call)
 
 

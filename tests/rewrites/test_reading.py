@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from openai_middleware import Rewrite
 from openai_middleware.answer.server_sent_events import EventReader
-from openai_middleware.rewrites.reading import LineSplitter, StreamReader, compiled_reading
+from openai_middleware.rewrites.reading import compiled_reading
+from openai_middleware.rewrites.streams import LineSplitter, StreamReader
 from openai_middleware.rewrites.template import last_prompt
 
 
