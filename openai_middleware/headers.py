@@ -158,8 +158,11 @@ def streaming(headers: Sequence[Header]) -> list[Header]:
 
 def as_json(headers: Sequence[Header], body: bytes) -> list[Header]:
     """The headers of an answer that becomes a JSON document."""
-    own = [header for header in headers if header[0].lower() != b"content-type"]
-    return [(b"content-type", b"application/json"), *describing(own, body)]
+    described = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    for header in headers:
+        if header[0].lower() not in _OF_BODY:
+            described.append(header)
+    return described
 
 
 class Headers(Mapping[str, str]):

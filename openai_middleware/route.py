@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from openai_middleware.answer.answer import Answer
+from openai_middleware.answer.built_mapping import mapping_class
 from openai_middleware.answer.event_mapping import ContractEvents, EventMapping, PassingEvents, RuleEvents
 from openai_middleware.answer.response_mapping import AbsentOptional, ExtraFields, ResponseMapping
 from openai_middleware.config import APIHandlerAction, BodyMappings, EndpointConfig
@@ -235,8 +236,8 @@ class RouteCompiler:
         if not rules:
             return None
         if operation is None:
-            return ResponseMapping(rules, nullable, self._absent_optional)
-        return ResponseMapping(
+            return mapping_class(rules)(rules, nullable, self._absent_optional)
+        return mapping_class(rules)(
             rules, nullable, self._absent_optional, _BOOLEANS, self._extra_fields, operation.item_fields
         )
 

@@ -9,7 +9,8 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import Raw
 
-from openai_middleware.answer.response_mapping import ExtraFields, MissingFieldError, ResponseMapping
+from openai_middleware.answer.built_mapping import mapping_class
+from openai_middleware.answer.response_mapping import ExtraFields, MissingFieldError
 from openai_middleware.contract import Stream
 from openai_middleware.mapping.json_codec import decoder_of, encoded, fields_of, fitting, value_of
 from openai_middleware.mapping.rule import BodyMapping
@@ -90,7 +91,7 @@ class RuleEvents(_Plain):
     """
 
     def __init__(self, rules: Sequence[BodyMapping], stream: Stream | None = None) -> None:
-        self._mapping = ResponseMapping([replace(rule, mandatory=False) for rule in rules])
+        self._mapping = mapping_class(rules)([replace(rule, mandatory=False) for rule in rules])
         self.maps_errors = any(rule.source_path in ("error", "$.error") for rule in rules)
         self.is_json = stream is not None
         self.ends_with_done = stream is not None and not stream.is_typed
@@ -134,7 +135,7 @@ class ContractEvents(_Plain):
     ) -> None:
         # An event may hold an answer that is not complete yet: only what can be null is filled in.
         rules = [replace(rule, mandatory=rule.destination_path in nullable) for rule in answer_rules]
-        self._answer = ResponseMapping(rules, nullable, extra_fields=extra_fields)
+        self._answer = mapping_class(rules)(rules, nullable, extra_fields=extra_fields)
         self._drops = extra_fields == "drop"
         # Errors have several forms, and some clients need just the fields that the contract does not have.
         events = {kind: event for kind, event in stream.events.items() if kind != "error"}

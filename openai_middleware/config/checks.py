@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Literal
 
+from openai_middleware.config.body_mappings import BodyMappings
 from openai_middleware.config.contract_option import operation_mistakes
 from openai_middleware.config.endpoint import EndpointConfig
 from openai_middleware.contract import Contract
@@ -24,6 +25,7 @@ def endpoint_mistakes(endpoints: Iterable[EndpointConfig], contract: Contract | 
     templates = [endpoint for endpoint in endpoints if placeholder_names(endpoint.path)]
     yield from _overlapping_templates(templates)
     yield from _parameter_conflicts(templates, [e for e in endpoints if e.path.endswith("*")])
+    yield from _gaps_in_lists(endpoints)
     if contract is not None:
         yield from _unknown_operations(endpoints, contract)
 
@@ -89,6 +91,24 @@ def _parameter_conflicts(
                         "Rename the destination of the mapping, or the placeholder.",
                         f"{source.get_endpoint_key()}.input_body_mappings",
                     )
+
+
+def _gaps_in_lists(endpoints: Iterable[EndpointConfig]) -> Iterator[ConfigurationMistake]:
+    for endpoint in endpoints:
+        for name in ("output_body_mappings", "stream_body_mappings"):
+            mappings: BodyMappings | None = getattr(endpoint, name)
+            rules = [rule for rule in mappings.rules if rule.is_nested] if mappings else []
+            items = {rule.place[: index + 1] for rule in rules for index in range(len(rule.place))}
+            for rule in rules:
+                for index, step in enumerate(rule.place):
+                    if isinstance(step, int) and step and (*rule.place[:index], step - 1) not in items:
+                        yield ConfigurationMistake(
+                            "destination_path_gap",
+                            f"The list has no item {step - 1}.",
+                            rule.destination_path,
+                            "Number the items of a list from 0, without gaps.",
+                            f"{endpoint.get_endpoint_key()}.{name}",
+                        )
 
 
 def _unknown_operations(endpoints: Iterable[EndpointConfig], contract: Contract) -> Iterator[ConfigurationMistake]:

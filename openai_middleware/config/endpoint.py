@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Pl
 from openai_middleware.config.body_mappings import BodyMappings
 from openai_middleware.config.configuration import Configuration, configuration
 from openai_middleware.config.rewrite import Rewrite
-from openai_middleware.mistakes import report_mistakes, reported_mistakes
+from openai_middleware.mistakes import ConfigurationMistake, report_mistakes, reported_mistakes
 from openai_middleware.request.path_template import path_mistakes
 
 
@@ -34,6 +34,20 @@ def _checked_path(path: str) -> str:
     path = with_leading_slash(path)
     report_mistakes(path_mistakes(path))
     return path
+
+
+def _of_request(mappings: BodyMappings) -> BodyMappings:
+    report_mistakes(
+        ConfigurationMistake(
+            "mapping_of_answer",
+            "Only an answer is built of values and of places inside of fields.",
+            rule.destination_path,
+            "Name a keyword argument, and the source of its value.",
+        )
+        for rule in mappings.rules
+        if rule.is_constant or rule.is_nested
+    )
+    return mappings
 
 
 def _rewrite_of(value: object) -> object:
@@ -93,7 +107,7 @@ class EndpointConfig(Configuration):
     http_method: _Method = HTTPMethod.POST
     action: APIHandlerAction = APIHandlerAction.ALLOW
     description: str | None = None
-    input_body_mappings: BodyMappings | None = None
+    input_body_mappings: Annotated[BodyMappings, AfterValidator(_of_request)] | None = None
     output_body_mappings: BodyMappings | None = None
     stream_body_mappings: BodyMappings | None = None
     operation: str | None = None

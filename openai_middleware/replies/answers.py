@@ -2,13 +2,12 @@
 
 import codecs
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from openai_middleware.errors import InternalServerError, OpenAIError
 from openai_middleware.headers import Header, as_json, streaming
 from openai_middleware.mapping.json_codec import encoded
-from openai_middleware.replies.forms import plain_answer
 from openai_middleware.replies.rendering import Rendering
 
 logger = logging.getLogger("openai_middleware")
@@ -80,7 +79,17 @@ class ReplyAnswer:
         """See `Answer.feed`."""
         if self._failure is not None or not chunk:
             return b""
-        return self._leaving(self._rendered(self._reader.feed(chunk)))
+        ready = b""
+        try:
+            for piece in self._reader.feed(chunk):
+                ready += self._rendering.feed(piece)
+        except OpenAIError as error:
+            self._failure = error
+        if not self.is_stream:
+            return b""
+        if ready:
+            self.has_started = True
+        return ready
 
     def finish(self) -> bytes:
         """See `Answer.finish`.
@@ -88,7 +97,13 @@ class ReplyAnswer:
         Raises:
             OpenAIError: The app told of a failure before anything left.
         """
-        ready = b"" if self._failure is not None else self._rendered(self._reader.finish())
+        ready = b""
+        if self._failure is None:
+            try:
+                for piece in self._reader.finish():
+                    ready += self._rendering.feed(piece)
+            except OpenAIError as error:
+                self._failure = error
         if self._failure is not None:
             if not self.has_started:
                 raise self._failure
@@ -97,7 +112,8 @@ class ReplyAnswer:
             ready += self._rendering.finish()
         self.is_complete = True
         if self.is_stream:
-            return self._leaving(ready)
+            self.has_started = self.has_started or bool(ready)
+            return ready
         body = encoded(self._rendering.whole())
         self.headers = as_json(self.headers, body)
         return body
@@ -109,84 +125,10 @@ class ReplyAnswer:
         self.is_complete = True
         return self._rendering.fail(error)
 
-    def _rendered(self, pieces: Iterable[Any]) -> bytes:
-        ready = b""
-        try:
-            for piece in pieces:
-                ready += self._rendering.feed(piece)
-        except OpenAIError as error:
-            self._failure = error
-        return ready
 
-    def _leaving(self, ready: bytes) -> bytes:
-        if not self.is_stream:
-            return b""
-        if ready:
-            self.has_started = True
-        return ready
-
-
-class PlainAnswer:
-    """An answer that is read as plain values: vectors, or names. See `Answer`.
-
-    Args:
-        name: The operation, for the log.
-        operation: The operation.
-        request: The fields of the request.
-        reader: What reads the body.
-        headers: The app's headers.
-    """
-
-    is_stream = False
-    is_changed = True
-    is_complete = False
-    has_started = False
-
-    def __init__(
-        self,
-        name: str,
-        operation: str | None,
-        request: Mapping[str, Any],
-        reader: PieceReader,
-        headers: Sequence[Header],
-    ) -> None:
-        self._name = name
-        self._operation = operation
-        self._request = request
-        self._reader = reader
-        self.headers = headers
-
-    def feed(self, chunk: bytes) -> bytes:
-        """See `Answer.feed`."""
-        for _ in self._reader.feed(chunk):
-            pass
-        return b""
-
-    def finish(self) -> bytes:
-        """See `Answer.finish`.
-
-        Raises:
-            OpenAIError: The app's answer holds no such values.
-        """
-        [value] = self._reader.finish()
-        try:
-            answer = plain_answer(self._operation, self._request, value)
-        except ValueError as error:
-            raise invalid_answer(self._name, str(error)) from error
-        if answer is None:
-            raise invalid_answer(self._name, f"a {type(value).__name__} holds no names or vectors")
-        body = encoded(answer)
-        self.headers = as_json(self.headers, body)
-        self.is_complete = self.has_started = True
-        return body
-
-    def fail(self, error: BaseException) -> bytes:
-        """See `Answer.fail`."""
-        return b""
-
-
-def invalid_answer(name: str, reason: str) -> InternalServerError:
+def invalid_answer(name: str, reason: str, request_id: str) -> InternalServerError:
     """What a client gets where an app's answer cannot be read. The log has the reason, without any values."""
-    logger.error("%s: the app's answer could not be read: %s. The client gets 502.", name, reason)
+    unread = "%s: the app's answer could not be read: %s. The client gets 502 (request %s)."
+    logger.error(unread, name, reason, request_id)
     message = "The server's answer could not be read."
     return InternalServerError(message, status_code=502, code="invalid_response", should_retry=False)

@@ -35,7 +35,7 @@ class ChatRendering(PieceRendering):
         }
         self._is_stream = request.get("stream") is True
         options = request.get("stream_options")
-        self._includes_usage = isinstance(options, Mapping) and options.get("include_usage") is True
+        self._includes_usage = isinstance(options, dict) and options.get("include_usage") is True
         functions = request.get("functions")
         self._is_legacy = isinstance(functions, list) and bool(functions) and not request.get("tools")
         self._request = request
@@ -61,12 +61,12 @@ class ChatRendering(PieceRendering):
 
     def finish(self) -> bytes:
         """See `Rendering.finish`."""
+        if not self._is_stream:
+            return super().finish()
         ready = self._opening() + super().finish()
         for choice in self._choices:
             self.choose(choice.index)
             ready += self._chunk({}, self._reason())
-        if not self._is_stream:
-            return b""
         if self._includes_usage and self.usage is not None:
             ready += self._head + b'[],"usage":' + encoded(chat_usage(self.usage)) + b"}\n\n"
         return ready + DONE
@@ -79,7 +79,8 @@ class ChatRendering(PieceRendering):
         """See `Rendering.whole`."""
         choices = []
         for choice in self._choices:
-            self.choose(choice.index)
+            if choice is not self._choice:
+                self.choose(choice.index)
             message = choice.message(is_legacy=self._is_legacy)
             choices.append(
                 {"index": choice.index, "message": message, "logprobs": None, "finish_reason": self._reason()}
@@ -151,17 +152,16 @@ class ChatRendering(PieceRendering):
         return self._chunk({"tool_calls": [{"index": len(calls) - 1, **details}]})
 
 
-class _Choice:
+class _Choice(msgspec.Struct, eq=False):
     """What has been said of one choice."""
 
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.is_open = False
-        self.texts: list[str] = []
-        self.reasoning: list[str] = []
-        self.refusals: list[str] = []
-        self.calls: list[_Call] = []
-        self.finish_reason: FinishReason | None = None
+    index: int
+    is_open: bool = False
+    texts: list[str] = []  # each choice gets a list of its own
+    reasoning: list[str] = []
+    refusals: list[str] = []
+    calls: list["_Call"] = []
+    finish_reason: FinishReason | None = None
 
     def message(self, *, is_legacy: bool) -> dict[str, Any]:
         """The choice as a message of a whole completion."""

@@ -43,4 +43,5 @@ def chat_call(call: OpenAICall, path: str) -> OpenAICall:
         query_params={},
         body_params=body,
         request_headers=call.request_headers,
+        request_id=call.request_id,
     )

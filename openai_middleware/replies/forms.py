@@ -43,7 +43,7 @@ def refuse_choices(request: Mapping[str, Any]) -> None:
     Raises:
         BadRequestError: The request asks for more than one.
     """
-    name = choices_asked(request)
+    name = choices_asked(request) if "n" in request or "best_of" in request else None
     if name is not None:
         message = f"This server gives one choice: leave `{name}` out, or send 1."
         raise BadRequestError(message, param=name, code="unsupported_value")

@@ -61,7 +61,7 @@ class JSONReply(JSONAnswer):
         try:
             answer = None if plain is None else plain_answer(form.operation, self._request, plain)
         except ValueError as error:
-            raise invalid_answer(form.operation, str(error)) from error
+            raise invalid_answer(form.operation, str(error), self._request_id) from error
         if answer is not None:
             return self._changed(encoded(answer), is_stream=False)
         mapped = super().finish()

@@ -1,25 +1,21 @@
 """A rewrite at work: the request that goes to another route of the app, and what that answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from openai_middleware.answer.answer import Answer
 from openai_middleware.answer.server_sent_events import EventReader
 from openai_middleware.config.rewrite import Rewrite
 from openai_middleware.headers import Header, is_json
-from openai_middleware.replies.answers import PlainAnswer, ReplyAnswer
+from openai_middleware.replies.answers import ReplyAnswer
 from openai_middleware.replies.forms import RENDERINGS, refuse_choices
+from openai_middleware.replies.rendering import Rendering
 from openai_middleware.request.call import AppRequest, OpenAICall
 from openai_middleware.request.path import printable
-from openai_middleware.rewrites.reading import (
-    FirstEventDecides,
-    Read,
-    StreamReader,
-    WholeReader,
-    compiled_reading,
-    compiled_values,
-    splitter_of,
-)
+from openai_middleware.rewrites.reading import Read, compiled_reading, compiled_values
 from openai_middleware.rewrites.request import RewrittenRequest
+from openai_middleware.rewrites.streams import FirstEventDecides, StreamReader, splitter_of
+from openai_middleware.rewrites.whole_answers import ReadAnswer, WholeReading
 from openai_middleware.route import Once
 
 
@@ -38,25 +34,31 @@ class RouteRewrite:
         self, operation: str | None, name: str, rewrite: Rewrite, once: Once, *, expects_json: bool = True
     ) -> None:
         self.rewrite = rewrite
-        self._operation = operation
         self._name = name
         self._once = once
         self._expects_json = expects_json
         self._request = RewrittenRequest(rewrite)
-        compiled = compiled_reading if operation in RENDERINGS else compiled_values
-        self._reply: Read | None = None if rewrite.reply is None else compiled(rewrite.reply, name)
-        delta = rewrite.reply if rewrite.delta is None else rewrite.delta
-        self._delta: Read | None = None if delta is None else compiled(delta, name)
+        self._is_async = self._request.has_functions
+        self._render = RENDERINGS.get(operation or "")
+        compiled = compiled_values if self._render is None else compiled_reading
+        whole, piece = rewrite.reply, rewrite.delta
+        whole, piece = (piece if whole is None else whole), (whole if piece is None else piece)
+        self._whole = None if whole is None else WholeReading(name, compiled(whole), whole)
+        self._piece: Read | None = None if piece is None else compiled(piece)
+        # Several choices have no form in a reply.
+        self._gives_one_choice = self._piece is not None and self._render is not None
 
     def request(self, request: AppRequest, mount: str) -> AppRequest:
         """See `AppRewrite.request`."""
-        self._refuse_choices(request.call)
+        if self._gives_one_choice:
+            refuse_choices(request.call.kwargs)
         return self._request.make(request, mount)
 
     async def arequest(self, request: AppRequest, mount: str) -> AppRequest:
         """See `AppRewrite.arequest`."""
-        self._refuse_choices(request.call)
-        return await self._request.amake(request, mount)
+        if self._gives_one_choice:
+            refuse_choices(request.call.kwargs)
+        return await self._request.amake(request, mount) if self._is_async else self._request.make(request, mount)
 
     def refused(self, status: int, path: str) -> None:
         """See `AppRewrite.refused`."""
@@ -73,37 +75,43 @@ class RouteRewrite:
         native: Callable[[], Answer | None],
     ) -> Answer | None:
         """See `AppRewrite.answer`."""
-        reader = self.reader(kind)
-        render = RENDERINGS.get(self._operation or "")
-        if reader is None:
-            if render is not None and kind == "text/event-stream":
-                text = StreamReader(EventReader(), None, self.rewrite.done)
-                as_text = ReplyAnswer(text, render(call.kwargs), headers, is_stream=is_stream)
-                return FirstEventDecides(as_text, native())
-            answer = native()
-            if answer is None and self._expects_json and not is_json(kind):
-                self._once.warn(
-                    f"{self._name}: {self.rewrite.target} answers with {kind or 'no content type'}, which leaves as it "
-                    "is."
-                )
+        render = self._render
+        answer = self.read(call, kind, headers, render, is_stream=is_stream)
+        if answer is not None:
             return answer
-        if render is not None:
-            return ReplyAnswer(reader, render(call.kwargs), headers, is_stream=is_stream)
-        return PlainAnswer(self._name, self._operation, call.kwargs, reader, headers)
+        if render is not None and kind == "text/event-stream":
+            text = StreamReader(self._name, call.request_id, EventReader(), None, self.rewrite.done)
+            as_text = ReplyAnswer(text, render(call.kwargs), headers, is_stream=is_stream)
+            return FirstEventDecides(as_text, native())
+        answer = native()
+        if answer is None and self._expects_json and not is_json(kind):
+            self._once.warn(
+                f"{self._name}: {self.rewrite.target} answers with {kind or 'no content type'}, which leaves as it is."
+            )
+        return answer
 
-    def reader(self, kind: str) -> WholeReader | StreamReader | None:
-        """What reads an answer of this media type as a reply; None where OpenAI's own object or plain text is meant."""
-        if is_json(kind):
-            read = self._reply or self._delta
-            path = self.rewrite.delta if self.rewrite.reply is None else self.rewrite.reply
-            return None if read is None else WholeReader(self._name, read, path)
-        splitter = splitter_of(kind)
-        if splitter is None or self._operation not in RENDERINGS:
-            return None
-        if self._delta is None and kind == "text/event-stream":
-            return None
-        return StreamReader(splitter, self._delta, self.rewrite.done)
+    def read(
+        self,
+        call: OpenAICall,
+        kind: str,
+        headers: Sequence[Header],
+        render: Callable[[Mapping[str, Any]], Rendering] | None,
+        *,
+        is_stream: bool,
+    ) -> Answer | None:
+        """An answer that is read as a reply or a list; None where OpenAI's own object or plain text is meant.
 
-    def _refuse_choices(self, call: OpenAICall) -> None:
-        if self._delta is not None and self._operation in RENDERINGS:
-            refuse_choices(call.kwargs)
+        Args:
+            call: The client's call.
+            kind: The media type of the answer.
+            headers: Its headers.
+            render: What renders a reply for the client; None where a list is read.
+            is_stream: Whether the client asked for events.
+        """
+        if kind == "application/json" or is_json(kind):
+            return None if self._whole is None else ReadAnswer(self._whole, call, headers, render, is_stream=is_stream)
+        splitter = None if render is None else splitter_of(kind)
+        if splitter is None or render is None or (self._piece is None and kind == "text/event-stream"):
+            return None
+        reader = StreamReader(self._name, call.request_id, splitter, self._piece, self.rewrite.done)
+        return ReplyAnswer(reader, render(call.kwargs), headers, is_stream=is_stream)

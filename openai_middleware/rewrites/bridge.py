@@ -17,8 +17,9 @@ from openai_middleware.replies.forms import RENDERINGS, refuse_choices
 from openai_middleware.request.call import AppRequest, OpenAICall
 from openai_middleware.request.path import printable
 from openai_middleware.rewrites.app_rewrite import RouteRewrite
-from openai_middleware.rewrites.reading import StreamReader, WholeReader
-from openai_middleware.rewrites.request import without_body
+from openai_middleware.rewrites.request import OF_OLD_REQUEST
+from openai_middleware.rewrites.streams import StreamReader
+from openai_middleware.rewrites.whole_answers import ReadAnswer, WholeReading
 from openai_middleware.route import Once
 
 
@@ -35,6 +36,7 @@ class Bridge:
         self._operation = operation
         self._target = target
         self._once = once
+        self._chat_object = WholeReading(operation, _chat_object, "$.choices")
 
     def request(self, request: AppRequest, mount: str) -> AppRequest:
         """See `AppRewrite.request`."""
@@ -65,13 +67,18 @@ class Bridge:
         native: Callable[[], Answer | None],
     ) -> Answer | None:
         """See `AppRewrite.answer`."""
-        reader: PieceReader | None = None if self._target is None else self._target.reader(kind)
-        if reader is None:
-            reader = self._chat_reader(kind, headers)
+        render = RENDERINGS[self._operation]
+        if self._target is not None:
+            answer = self._target.read(call, kind, headers, render, is_stream=is_stream)
+            if answer is not None:
+                return answer
+        if is_json(kind):
+            return ReadAnswer(self._chat_object, call, headers, render, is_stream=is_stream)
+        reader = self._chat_reader(kind, call.request_id, headers)
         if reader is None:
             self._once.warn(f"{self._operation}: the app answers chat with {kind or 'no content type'}, as it is.")
             return None
-        return ReplyAnswer(reader, RENDERINGS[self._operation](call.kwargs), headers, is_stream=is_stream)
+        return ReplyAnswer(reader, render(call.kwargs), headers, is_stream=is_stream)
 
     def _bridged(self, request: AppRequest, mount: str) -> AppRequest:
         refuse_choices(request.call.kwargs)
@@ -83,17 +90,16 @@ class Bridge:
             call=call,
             method=request.method,
             path=mount + path,
-            headers=without_body(request.headers) + own,
+            headers=[header for header in request.headers if header[0].lower() not in OF_OLD_REQUEST] + own,
             body=body,
             raw_path=quote(mount + path).encode(),
             query=b"",
         )
 
-    def _chat_reader(self, kind: str, headers: Sequence[Header]) -> PieceReader | None:
-        if is_json(kind):
-            return WholeReader(self._operation, _chat_object, "$.choices")
+    def _chat_reader(self, kind: str, request_id: str, headers: Sequence[Header]) -> PieceReader | None:
         if kind == "text/event-stream":
-            return StreamReader(EventReader(), None, None if self._target is None else self._target.rewrite.done)
+            done = None if self._target is None else self._target.rewrite.done
+            return StreamReader(self._operation, request_id, EventReader(), None, done)
         if kind == "text/plain":
             content_types = [value for name, value in headers if name.lower() == b"content-type"]
             return TextReader(charset(content_types[-1]))

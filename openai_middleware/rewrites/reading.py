@@ -1,75 +1,75 @@
-"""The app's answers to rewritten requests, read as replies."""
+"""What an app's JSON says, read as a reply or as a piece of one."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from openai_middleware.answer.answer import Answer
-from openai_middleware.answer.server_sent_events import DONE, EventReader
-from openai_middleware.config.rewrite import Reading, is_path
-from openai_middleware.errors import InternalServerError
-from openai_middleware.mapping.json_codec import UNDECODABLE, encoded, fields_of, json_kind, value_of
-from openai_middleware.mapping.json_path import ABSENT, compile_list, compile_source
-from openai_middleware.replies.answers import invalid_answer
-from openai_middleware.replies.chat_reader import is_chat_object
-from openai_middleware.replies.collected import failure_in
+from openai_middleware.config.rewrite import Reading
+from openai_middleware.mapping.json_codec import encoded
+from openai_middleware.mapping.json_path import ABSENT, compile_list, compile_lookup, top_level_field
 from openai_middleware.replies.reply import Reply, ToolCall, Usage
 
 Read = Callable[[Any], Any]
 
 
-def compiled_reading(reading: Reading, name: str) -> Read:
-    """A function from an app's JSON to a piece of a reply; ABSENT where there is none.
+class UnreadableError(ValueError):
+    """What stands at a path is no part of a reply. The message names the paths, and has no values."""
+
+
+def compiled_reading(reading: Reading) -> Read:
+    """A function from an app's JSON to a piece of a reply; ABSENT where there is none. It raises UnreadableError.
 
     Args:
         reading: What users wrote.
-        name: The operation, for the log.
     """
     if callable(reading):
         return reading
     if isinstance(reading, str):
-        find = compile_source(reading)
-        return lambda value: _text(_found(find, value))
-    fields = {name: compile_source(path) for name, path in reading.items()}
+        return _compiled_text(reading)
+    fields = [(name, compile_lookup(path)) for name, path in reading.items()]
 
-    def read(value: Any) -> Any:
-        found = {name: _found(find, value) for name, find in fields.items()}
-        present = {name: item for name, item in found.items() if item is not ABSENT and item is not None}
-        if all(item is ABSENT for item in found.values()):
+    def read_fields(value: Any) -> Any:
+        present = {}
+        is_there = False
+        for name, find in fields:
+            found = find(value)
+            if found is not ABSENT:
+                is_there = True
+                if found is not None:
+                    present[name] = found
+        if len(present) == 1 and "content" in present:
+            # All that most pieces of a stream hold.
+            return _text(present["content"])
+        if not is_there:
             return ABSENT
         try:
             return _reply(present)
         except (TypeError, ValueError) as error:
             # What it says may hold values.
-            raise invalid_answer(name, f"{_arrows(reading)} is no tool call or usage") from error
+            raise UnreadableError(f"{_arrows(reading)} is no tool call or usage") from error
 
-    return read
+    return read_fields
 
 
-def compiled_values(reading: Reading, name: str) -> Read:
-    """A function from an app's JSON to a list: of names, or of vectors. The arguments are those of above."""
+def _compiled_text(path: str) -> Read:
+    field = top_level_field(path)
+    if field is None:
+        find = compile_lookup(path)
+        return lambda value: _text(find(value))
+
+    def read_field(value: Any) -> Any:
+        found = value.get(field, ABSENT) if isinstance(value, dict) else ABSENT
+        return found if isinstance(found, str) else _text(found)
+
+    return read_field
+
+
+def compiled_values(reading: Reading) -> Read:
+    """A function from an app's JSON to a list: of names, or of vectors. The argument is that of above."""
     if callable(reading):
         return reading
     if not isinstance(reading, str):
-        raise TypeError(f"{name}: a list is read by a path or by a function, not by a {type(reading).__name__}.")
-    find = compile_list(reading)
-    return lambda value: _found(find, value)
-
-
-def _found(find: Read, value: Any) -> Any:
-    # The library would take a str for a document that is to be decoded.
-    document = _Text(value) if isinstance(value, str) else value
-    try:
-        found = find(document)
-    except (AttributeError, RecursionError):  # a field of what is no object; an object that is nested too deeply
-        return ABSENT
-    return value if found is document else found
-
-
-class _Text:
-    """A document that is one str."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
+        raise TypeError(f"A list is read by a path or by a function, not by a {type(reading).__name__}.")
+    return compile_list(reading)
 
 
 def _text(value: Any) -> Any:
@@ -100,196 +100,10 @@ def _tool_call(call: Any) -> ToolCall:
     return ToolCall(details.get("name", ""), {} if arguments is None else arguments, id=fields.get("id"))
 
 
-class WholeReader:
-    """Reads a whole JSON answer. See `PieceReader`.
-
-    Args:
-        name: The operation, for the log.
-        read: What reads it.
-        path: What `read` looks for, for the log.
-    """
-
-    def __init__(self, name: str, read: Read, path: object) -> None:
-        self._name = name
-        self._read = read
-        self._path = path
-        self._chunks: list[bytes] = []
-
-    def feed(self, chunk: bytes) -> Iterable[Any]:
-        """See `PieceReader.feed`."""
-        self._chunks.append(chunk)
-        return ()
-
-    def finish(self) -> Iterable[Any]:
-        """See `PieceReader.finish`.
-
-        Raises:
-            InternalServerError: The answer holds nothing there, or is an error.
-        """
-        try:
-            value = value_of(b"".join(self._chunks))
-        except UNDECODABLE:
-            value = ABSENT
-        failure = failure_in(value)
-        if failure is not None:
-            raise failure
-        piece = ABSENT if value is ABSENT else self._read(value)
-        if piece is ABSENT:
-            raise _nothing_found(self._name, self._path, value)
-        yield piece
-
-
-def _nothing_found(name: str, reading: object, value: Any) -> InternalServerError:
-    """What a client gets where an app's answer has nothing at a path; the log has the rest, without any values."""
-    if value is ABSENT:
-        return invalid_answer(name, "it is no JSON")
-    where = _arrows(reading) if isinstance(reading, Mapping) else reading
-    held = f"the fields {', '.join(map(repr, value))}" if isinstance(value, Mapping) else json_kind(value)
-    return invalid_answer(name, f"there is nothing at {where}, but {held}")
+def shown(reading: object) -> object:
+    """What is looked for, for the log."""
+    return _arrows(reading) if isinstance(reading, Mapping) else reading
 
 
 def _arrows(reading: Mapping[str, str]) -> str:
     return " or ".join(f"{path} ({name})" for name, path in reading.items())
-
-
-class LineSplitter:
-    """Splits newline-delimited JSON into its documents."""
-
-    def __init__(self) -> None:
-        self._rest = bytearray()
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """Take some bytes, and return the lines that ended in them."""
-        first, *others = chunk.split(b"\n")
-        self._rest += first
-        if not others:
-            return []
-        lines = [bytes(self._rest), *others[:-1]]
-        self._rest = bytearray(others[-1])
-        return [line for line in lines if line.strip()]
-
-    def finish(self) -> list[bytes]:
-        """A last line without its end."""
-        rest, self._rest = bytes(self._rest), bytearray()
-        return [rest] if rest.strip() else []
-
-
-class StreamReader:
-    """Reads a stream piece by piece: the data of server-sent events, or lines of JSON. See `PieceReader`.
-
-    Args:
-        splitter: What finds the pieces in the bytes.
-        read: What reads a piece; None where each piece of text is the text itself.
-        done: What ends the stream: the data itself, or a JSONPath.
-    """
-
-    def __init__(self, splitter: EventReader | LineSplitter, read: Read | None, done: str | None) -> None:
-        self._splitter = splitter
-        self._read = read
-        self._done = None if done is None or is_path(done) else done.encode()
-        self._is_done = compile_source(done) if done is not None and is_path(done) else None
-        self._has_ended = False
-
-    def feed(self, chunk: bytes) -> Iterable[Any]:
-        """See `PieceReader.feed`."""
-        return self._pieces(self._splitter.feed(chunk))
-
-    def finish(self) -> Iterable[Any]:
-        """See `PieceReader.finish`."""
-        return self._pieces(self._splitter.finish())
-
-    def _pieces(self, documents: Iterable[bytes]) -> Iterable[Any]:
-        for data in documents:
-            if self._has_ended or data.strip() in (DONE, self._done):
-                self._has_ended = True
-                return
-            try:
-                value = value_of(data)
-            except UNDECODABLE:
-                if self._read is None:
-                    yield data.decode(errors="replace")
-                continue
-            failure = failure_in(value)
-            if failure is not None:
-                raise failure
-            piece = self._read(value) if self._read is not None else _plain(value, data)
-            if piece is not ABSENT:
-                yield piece
-            found = ABSENT if self._is_done is None else _found(self._is_done, value)
-            if found is not ABSENT and found:
-                self._has_ended = True
-
-
-def _plain(value: Any, data: bytes) -> Any:
-    """What a piece of a stream says by itself: OpenAI's own, or text, which may look like a number."""
-    if isinstance(value, Mapping):
-        return value if is_chat_object(value) else ABSENT
-    return value if value is None or isinstance(value, str) else data.decode(errors="replace")
-
-
-_JSON_LINES: Final = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
-
-
-def splitter_of(kind: str) -> EventReader | LineSplitter | None:
-    """What splits a stream of a media type into its pieces; None where it is no such stream."""
-    if kind == "text/event-stream":
-        return EventReader()
-    return LineSplitter() if kind in _JSON_LINES else None
-
-
-class FirstEventDecides:
-    """Server-sent events of which it is not known whether their data is OpenAI's own, or plain text. See `Answer`.
-
-    Args:
-        as_text: What becomes of text.
-        native: What becomes of OpenAI's own events.
-    """
-
-    is_changed = True
-
-    def __init__(self, as_text: Answer, native: Answer | None) -> None:
-        self._as_text = as_text
-        self._native = native
-        self._answer = as_text
-        self._first: EventReader | None = None if native is None else EventReader()
-        self._held = b""
-        self.is_stream = as_text.is_stream
-        self._followed(b"")
-
-    def feed(self, chunk: bytes) -> bytes:
-        """See `Answer.feed`."""
-        if self._first is None:
-            return self._followed(self._answer.feed(chunk))
-        self._held += chunk
-        return self._followed(self._decided(self._first.feed(chunk)))
-
-    def finish(self) -> bytes:
-        """See `Answer.finish`."""
-        ready = b"" if self._first is None else self._decided([*self._first.finish(), DONE])
-        return self._followed(ready + self._answer.finish())
-
-    def fail(self, error: BaseException) -> bytes:
-        """See `Answer.fail`."""
-        return self._followed(self._answer.fail(error))
-
-    def _followed(self, ready: bytes) -> bytes:
-        answer = self._answer
-        self.headers, self.is_complete, self.has_started = answer.headers, answer.is_complete, answer.has_started
-        return ready
-
-    def _decided(self, events: Sequence[bytes]) -> bytes:
-        if not events:
-            return b""
-        if self._native is not None and (events[0] is DONE or _is_object(events[0])):
-            self._answer = self._native
-        self._first = None
-        held, self._held = self._held, b""
-        return self._answer.feed(held)
-
-
-def _is_object(data: bytes) -> bool:
-    try:
-        fields_of(data)
-    except UNDECODABLE:
-        return False
-    return True

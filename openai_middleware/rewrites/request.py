@@ -1,7 +1,7 @@
 """The request that a rewrite sends to the app."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -9,7 +9,6 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 from openai_middleware.config.rewrite import Rewrite
 from openai_middleware.errors import BadRequestError
-from openai_middleware.headers import Header
 from openai_middleware.iteration import shared_pool
 from openai_middleware.mapping.json_codec import encoded
 from openai_middleware.mapping.json_path import ABSENT
@@ -18,12 +17,13 @@ from openai_middleware.request.path_template import PLACEHOLDER, placeholder_nam
 from openai_middleware.rewrites.template import Template
 
 # What described the old body, or an answer in parts or in another encoding.
-_OF_OLD_REQUEST: Final = frozenset(
+OF_OLD_REQUEST: Final = frozenset(
     (
         *(b"accept-encoding", b"transfer-encoding", b"expect", b"range", b"if-range", b"content-type"),
         *(b"content-length", b"content-encoding", b"content-md5", b"digest", b"content-digest", b"repr-digest"),
     )
 )
+_JSON: Final = (b"content-type", b"application/json")
 _WITHOUT_BODY: Final = ("GET", "DELETE")
 
 Value = Callable[[OpenAICall], Any]
@@ -34,6 +34,9 @@ class RewrittenRequest:
 
     Args:
         rewrite: What the request is to be.
+
+    Attributes:
+        has_functions: Whether functions take part, which may take their time.
     """
 
     def __init__(self, rewrite: Rewrite) -> None:
@@ -41,8 +44,11 @@ class RewrittenRequest:
         self.method = rewrite.method
         self._names = placeholder_names(rewrite.path)
         self._has_body = rewrite.body is not None or self.method not in _WITHOUT_BODY
-        self._body = _value_of(rewrite.body) if rewrite.body is not None else _kwargs if self._has_body else _nothing
-        self._query = _nothing if rewrite.query is None else _value_of(rewrite.query)
+        self._body = _value_of("$" if rewrite.body is None and self._has_body else rewrite.body)
+        self._query = _value_of(rewrite.query)
+        self.has_functions = any(isinstance(value, _Function) for value in (self._body, self._query))
+        # Without placeholders all requests go to the one path.
+        self._sent_path = None if self._names else (rewrite.path, quote(rewrite.path).encode())
 
     def make(self, request: AppRequest, mount: str) -> AppRequest:
         """The request, from sync code.
@@ -55,50 +61,45 @@ class RewrittenRequest:
             BadRequestError: A placeholder of the path cannot be filled, or the request has no form that is needed.
             OpenAIError: A function of the rewrite raised it.
         """
-        body, query = (value(request.call) for value in self._values(request))
-        return self._made(request, mount, body, query)
+        call = request.call
+        body = ABSENT if request.body is None or self._body is None else self._body(call)
+        return self._made(request, mount, body, ABSENT if self._query is None else self._query(call))
 
     async def amake(self, request: AppRequest, mount: str) -> AppRequest:
         """The same from async code; a plain function runs in a thread."""
-        body, query = [await _acalled(value, request.call) for value in self._values(request)]
-        return self._made(request, mount, body, query)
-
-    def _values(self, request: AppRequest) -> tuple[Value, Value]:
-        # A body that the app reads itself is the client's.
-        return (_nothing if request.body is None else self._body), self._query
+        call = request.call
+        body = await _acalled(None if request.body is None else self._body, call)
+        return self._made(request, mount, body, await _acalled(self._query, call))
 
     def _made(self, request: AppRequest, mount: str, body: Any, query: Any) -> AppRequest:
         call = request.call
-        path, raw_path = self._filled_path(call.kwargs)
+        path, raw_path = self._sent_path or self._filled_path(call.kwargs)
+        headers = request.headers
+        sent: bytes | None = None
+        # A body that the app reads itself passes: only the way to the route is another.
+        if request.body is not None:
+            sent = b"" if body is ABSENT else encoded(body)
+            headers = [header for header in headers if header[0].lower() not in OF_OLD_REQUEST]
+            if self._has_body:
+                headers += (_JSON, (b"content-length", b"%d" % len(sent)))
         return AppRequest(
             call=call,
             method=self.method,
-            path=mount + path,
-            raw_path=quote(mount).encode() + raw_path.encode(),
+            path=mount + path if mount else path,
+            headers=headers,
+            body=sent,
+            raw_path=quote(mount).encode() + raw_path if mount else raw_path,
             query=b"" if query is ABSENT else _query_string(query),
-            **self._described_body(request, body),
         )
 
-    def _described_body(self, request: AppRequest, value: Any) -> dict[str, Any]:
-        if request.body is None:
-            # The app reads it itself: only the way to the route is another.
-            return {"headers": request.headers, "body": None}
-        if not self._has_body:
-            return {"headers": without_body(request.headers), "body": b""}
-        body = b"" if value is ABSENT else encoded(value)
-        own = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        return {"headers": without_body(request.headers) + own, "body": body}
-
-    def _filled_path(self, kwargs: Mapping[str, Any]) -> tuple[str, str]:
+    def _filled_path(self, kwargs: Mapping[str, Any]) -> tuple[str, bytes]:
         """The path decoded and as it is sent. A slash in a value separates nothing: it stays encoded in both."""
-        if not self._names:
-            return self.path, quote(self.path)
         texts = {name: _segment(name, kwargs.get(name)) for name in self._names}
         decoded = PLACEHOLDER.sub(lambda found: texts[found[1]].replace("/", "%2F"), self.path)
         raw = PLACEHOLDER.sub(
             lambda found: quote(texts[found[1]], safe="", errors="replace"), quote(self.path, safe="/{}")
         )
-        return decoded, raw
+        return decoded, raw.encode()
 
 
 def _segment(name: str, value: Any) -> str:
@@ -108,20 +109,9 @@ def _segment(name: str, value: Any) -> str:
     return text
 
 
-def without_body(headers: Iterable[Header]) -> list[Header]:
-    """The headers of a request that say nothing of its body, or of the form of the answer."""
-    return [header for header in headers if header[0].lower() not in _OF_OLD_REQUEST]
-
-
-def _nothing(_: OpenAICall) -> Any:
-    return ABSENT
-
-
-def _kwargs(call: OpenAICall) -> Any:
-    return call.kwargs
-
-
-def _value_of(value: Any) -> Value:
+def _value_of(value: Any) -> Value | None:
+    if value is None:
+        return None
     return _Function(value) if callable(value) else Template(value).fill
 
 
@@ -145,7 +135,9 @@ class _Function:
         return await result if inspect.isawaitable(result) else result
 
 
-async def _acalled(value: Value, call: OpenAICall) -> Any:
+async def _acalled(value: Value | None, call: OpenAICall) -> Any:
+    if value is None:
+        return ABSENT
     return await value.acall(call) if isinstance(value, _Function) else value(call)
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from openai_middleware.config.rewrite import is_path
-from openai_middleware.mapping.json_path import ABSENT, compile_source
+from openai_middleware.mapping.json_path import ABSENT, compile_source, top_level_field
+from openai_middleware.replies.chat_call import CHAT
 from openai_middleware.replies.chat_request import ChatRequest
 from openai_middleware.replies.forms import RENDERINGS
 from openai_middleware.request.call import OpenAICall
@@ -13,8 +14,8 @@ from openai_middleware.request.call import OpenAICall
 # What can be looked up beside the keyword arguments, where the request does not use the names itself.
 _CHAT_NAME: Final = re.compile(r"\b(?:messages|prompt)\b")
 
-# Made of the keyword arguments, and of these with more names.
-Fill = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
+# Made of the keyword arguments, and of what can be looked up beside them.
+Fill = Callable[[dict[str, Any], dict[str, Any]], Any]
 
 
 class Template:
@@ -36,21 +37,24 @@ class Template:
         """
         kwargs = call.kwargs
         if self._names <= kwargs.keys() or call.operation not in RENDERINGS:
-            return self._fill(kwargs, kwargs)
-        messages = ChatRequest(call.operation, kwargs).messages
-        return self._fill(kwargs, {"messages": messages, "prompt": last_prompt(messages), **kwargs})
+            return self._fill(kwargs, {})
+        is_chat = call.operation == CHAT
+        messages = kwargs.get("messages") if is_chat else ChatRequest(call.operation, kwargs).messages
+        return self._fill(kwargs, {"messages": messages, "prompt": last_prompt(messages)})
 
 
 def last_prompt(messages: Any) -> str:
     """The text of the last user message; empty where there is none."""
     for message in reversed(messages if isinstance(messages, list) else []):
-        if isinstance(message, Mapping) and message.get("role") == "user":
+        if isinstance(message, dict) and message.get("role") == "user":
             content = message.get("content")
             if isinstance(content, str):
                 return content
-            parts = content if isinstance(content, list) else []
-            texts = [part.get("text") for part in parts if isinstance(part, Mapping) and part.get("type") == "text"]
-            return "\n".join(text for text in texts if isinstance(text, str))
+            texts = []
+            for part in content if isinstance(content, list) else ():
+                if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str):
+                    texts.append(part["text"])
+            return "\n".join(texts)
     return ""
 
 
@@ -65,14 +69,32 @@ def _compiled(value: Any) -> Fill:
     if value == "$":
         return lambda kwargs, _: kwargs
     if is_path(value):
-        find = compile_source(value)
-        return lambda _, named: find(named)
+        return _compiled_path(value)
     if isinstance(value, Mapping):
-        fields = [(name, _compiled(item)) for name, item in value.items()]
-        return lambda kwargs, named: {
-            name: found for name, fill in fields if (found := fill(kwargs, named)) is not ABSENT
-        }
+        return _compiled_object([(name, _compiled(item)) for name, item in value.items()])
     if isinstance(value, list | tuple):
         items = [_compiled(item) for item in value]
-        return lambda kwargs, named: [found for fill in items if (found := fill(kwargs, named)) is not ABSENT]
+        return lambda kwargs, beside: [found for fill in items if (found := fill(kwargs, beside)) is not ABSENT]
     return lambda *_: value
+
+
+def _compiled_path(path: str) -> Fill:
+    field = top_level_field(path)
+    if field is not None:
+        return lambda kwargs, beside: kwargs[field] if field in kwargs else beside.get(field, ABSENT)
+    find = compile_source(path)
+    if _CHAT_NAME.search(path):
+        return lambda kwargs, beside: find({**beside, **kwargs})
+    return lambda kwargs, _: find(kwargs)
+
+
+def _compiled_object(fields: list[tuple[str, Fill]]) -> Fill:
+    def fill_object(kwargs: dict[str, Any], beside: dict[str, Any]) -> dict[str, Any]:
+        made = {}
+        for name, fill in fields:
+            found = fill(kwargs, beside)
+            if found is not ABSENT:
+                made[name] = found
+        return made
+
+    return fill_object

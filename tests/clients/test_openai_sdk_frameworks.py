@@ -146,3 +146,12 @@ def test_stream_is_closed_when_the_client_goes(sync_client: OpenAI) -> None:  # 
     with sync_client.chat.completions.create(model="endless", messages=HELLO, user=user, stream=True) as stream:
         assert next(stream)
     assert sync_client.responses.retrieve(f"closed-{user}").id == "resp-1"
+
+
+def test_stream_of_a_route_that_knows_nothing_of_openai_is_closed_when_the_client_goes(  # S8 T6 T12
+    sync_client: OpenAI,
+) -> None:
+    user = uuid4().hex
+    with sync_client.completions.create(model="m", prompt="p", user=user, stream=True) as stream:
+        assert [next(stream).choices[0].text for _ in range(3)] == ["0 ", "1 ", "2 "]
+    assert sync_client.responses.retrieve(f"closed-{user}").id == "resp-1"

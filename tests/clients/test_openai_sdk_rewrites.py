@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -17,30 +14,15 @@ from pydantic import BaseModel
 
 from openai_middleware import Rewrite
 from openai_middleware.adapters.fastapi import set_openai_frontend
-from tests.support.servers import gunicorn_server, server_process, uvicorn_server
+from tests.support.help_desks import SERVERS, TOKEN
+from tests.support.servers import uvicorn_server
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 HELLO: Any = [{"role": "user", "content": "Where is my refund?"}]
 
 
 class Answer(BaseModel):
     topic: str
     text: str
-
-
-@contextmanager
-def uvicorn_process(app: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "uvicorn", "--port=0", f"--app-dir={EXAMPLES}", app]
-    with server_process(command, r"running on (http://127\.0\.0\.1:\d+)") as server:
-        yield server.ready[1]
-
-
-SERVERS = {
-    "fastapi-uvicorn": lambda: uvicorn_process("legacy_fastapi:app"),
-    "django-uvicorn": lambda: uvicorn_process("legacy_django:asgi_application"),
-    "django-gunicorn": lambda: gunicorn_server("legacy_django:application", cwd=EXAMPLES),
-    "flask-gunicorn": lambda: gunicorn_server("legacy_flask:app", cwd=EXAMPLES),
-}
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -52,7 +34,7 @@ def base_url(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 def client(base_url: str) -> Iterator[OpenAI]:
     settings: dict[str, Any] = {"base_url": base_url, "max_retries": 0, "_strict_response_validation": True}
-    with OpenAI(api_key="token-of-ada", **settings) as client:
+    with OpenAI(api_key=TOKEN, **settings) as client:
         yield client
 
 

@@ -41,6 +41,11 @@ def of_dict(**endpoint: Any) -> OpenAIMiddleware:
     return middleware(config={"endpoints": {"POST:/x": {"path": "/x", **endpoint}}})
 
 
+def of_answer(*rules: dict[str, Any]) -> OpenAIMiddleware:
+    """A middleware with the output mappings of one endpoint."""
+    return of_dict(output_body_mappings={"mappings": list(rules)})
+
+
 def of_rule(*rule: Any) -> OpenAIMiddleware:
     names = ("source_path", "destination_path", "mandatory")
     return of_dict(input_body_mappings={"mappings": [dict(zip(names, rule, strict=False))]})
@@ -80,6 +85,7 @@ def codes_of(build: Callable[[], Any]) -> list[str]:
 
 
 RULE = "endpoints.POST:/x.input_body_mappings.mappings.0"
+ANSWER = RULE.replace("input", "output")
 
 # Code, the value that is wrong, the place in the configuration, and what a user did.
 REWRITE = "rewrites.chat.completions.create"
@@ -165,6 +171,32 @@ ONE_BY_ONE: list[tuple[str, Any, str, Callable[[], Any]]] = [
     ("source_path_invalid", "$[", RULE, lambda: of_rule("$[", "x")),
     ("destination_path_empty", "", RULE, lambda: of_rule("$.x", "")),
     ("destination_path_invalid", "\ud800", RULE, lambda: of_rule("$.x", "\ud800")),
+    ("destination_path_ambiguous", "$.a[*].b", ANSWER, lambda: of_answer({"value": 1, "destination_path": "$.a[*].b"})),
+    (
+        "destination_path_overlap",
+        "$.a.b",
+        ANSWER.removesuffix(".0"),
+        lambda: of_answer(*({"value": 1, "destination_path": place} for place in ("a", "$.a.b"))),
+    ),
+    (
+        "destination_path_gap",
+        "$.a[1].b",
+        "endpoints.POST:/x.output_body_mappings",
+        lambda: of_answer({"value": 1, "destination_path": "$.a[1].b"}),
+    ),
+    (
+        "mapping_of_answer",
+        "$.a.b",
+        RULE.removesuffix(".mappings.0"),
+        lambda: of_rule("a", "$.a.b"),
+    ),
+    ("value_invalid", b"x", ANSWER, lambda: of_answer({"value": b"x", "destination_path": "a"})),
+    (
+        "value_and_source",
+        "$.a",
+        ANSWER,
+        lambda: of_answer({"source_path": "$.a", "value": 1, "destination_path": "a"}),
+    ),
     ("nested_too_deeply", [], "", lambda: APIHandlerConfig.from_dict({"x": nested(32)})),
     ("operation_unknown", "chat.create", "endpoints.POST:/x.operation", lambda: of_dict(operation="chat.create")),
     (

@@ -89,7 +89,7 @@ def outputs(page: str) -> dict[str, list[str]]:
     ("page", "name", "expected"),
     [
         (page, name, expected)
-        for page in ("replies.md", "bridge.md", "rewrites.md")
+        for page in ("answers.md", "replies.md", "bridge.md", "rewrites.md")
         for name, expected in outputs(page).items()
     ],
 )

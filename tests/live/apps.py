@@ -1,4 +1,5 @@
-"""The apps that live servers serve: chat by a function of the package's own, responses by a route of a framework.
+"""The apps that live servers serve: chat by a function of the package's own, responses by a route of a framework, and
+text completions by a route that knows nothing of OpenAI.
 
 The model says how a stream goes: `endless`, or one that waits until as many streams are open as `user` says, or a short
 one. What a server cannot be asked from outside is told at `/counters`, and at `/settled` as soon as no stream is open.
@@ -9,7 +10,7 @@ import gc
 import json
 import resource
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from openai_middleware import (
     Dispatcher,
     OpenAIMiddleware,
     OpenAIWSGIMiddleware,
+    Rewrite,
 )
 from openai_middleware.adapters.flask import openai_call
 from openai_middleware.request.call import CALL_KEY
@@ -116,9 +118,13 @@ async def until(is_so: Any) -> bool:
 
 def config() -> APIHandlerConfig:
     made = APIHandlerConfig(include_url_info=True)
-    made.set_openai_frontend(["chat_completions", "responses"], "/v1")
+    made.set_openai_frontend(["chat_completions", "responses", "completions"], "/v1")
     made.add_endpoint_handler("/secret/*", "GET", APIHandlerAction.FORBID)
     return made
+
+
+REWRITES: Any = {"completions.create": Rewrite("/words", body={"model": "$.model"}, delta="$.id")}
+LINES = "application/x-ndjson"
 
 
 def encoded(document: dict[str, Any]) -> bytes:
@@ -145,6 +151,12 @@ async def responses(request: Request) -> Any:
     return StreamingResponse((encoded(document) async for document in found), media_type="text/event-stream")
 
 
+async def words(request: Request) -> StreamingResponse:
+    COUNTERS.calls += 1
+    found = async_events((await request.json())["model"], "chat")
+    return StreamingResponse((json.dumps(document) + "\n" async for document in found), media_type=LINES)
+
+
 async def counters(request: Request) -> JSONResponse:
     return JSONResponse(COUNTERS.as_json())
 
@@ -161,12 +173,14 @@ asgi = OpenAIMiddleware(
     Starlette(
         routes=[
             Route("/v1/responses", responses, methods=["POST"]),
+            Route("/words", words, methods=["POST"]),
             Route("/counters", counters),
             Route("/settled", settled),
         ]
     ),
     config=config(),
     handlers=dispatch,
+    rewrites=REWRITES,
     max_body_size=LIMIT,
 )
 
@@ -193,14 +207,24 @@ def wsgi_responses() -> Any:
     return flask.Response(Stream(events(kwargs["model"], "responses")), content_type="text/event-stream")
 
 
+@wsgi_app.post("/words")
+def wsgi_words() -> Any:
+    COUNTERS.calls += 1
+    found = events(flask.request.get_json()["model"], "chat")
+    return flask.Response(Stream(found, lambda document: json.dumps(document).encode() + b"\n"), content_type=LINES)
+
+
 class Stream:
     """The events as bytes; closed with what it reads from."""
 
-    def __init__(self, documents: Iterator[dict[str, Any]]) -> None:
+    def __init__(
+        self, documents: Iterator[dict[str, Any]], encode: Callable[[dict[str, Any]], bytes] = encoded
+    ) -> None:
         self.documents = documents
+        self.encode = encode
 
     def __iter__(self) -> Iterator[bytes]:
-        return map(encoded, self.documents)
+        return map(self.encode, self.documents)
 
     def close(self) -> None:
         self.documents.close()  # type: ignore[attr-defined]
@@ -216,4 +240,4 @@ def wsgi_counters() -> Any:
     return {**COUNTERS.as_json(), "is_settled": is_settled}
 
 
-wsgi = OpenAIWSGIMiddleware(wsgi_app, config=config(), handlers=wsgi_dispatch, max_body_size=LIMIT)
+wsgi = OpenAIWSGIMiddleware(wsgi_app, config=config(), handlers=wsgi_dispatch, rewrites=REWRITES, max_body_size=LIMIT)

@@ -20,6 +20,7 @@ ENDLESS = {"model": "endless", "stream": True}
 STREAMS = {
     "/v1/chat/completions": {**ENDLESS, "messages": []},  # by a function of the package's own
     "/v1/responses": ENDLESS,  # by the framework
+    "/v1/completions": {**ENDLESS, "prompt": "p"},  # by a route that knows nothing of OpenAI
 }
 AT_ONCE = 1000
 AGAIN = 4

@@ -7,7 +7,7 @@
     make test-clients ARGS=--lock       # raise what is pinned below the packages that are tested
 
 What they said is in `.clients/results.json`, and what they printed beside it. None of them reaches anything but the
-app: what else they try to call is refused, and is a failure.
+app, and the help desks of the documentation: what else they try to call is refused, and is a failure.
 """
 
 import argparse
@@ -18,7 +18,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 from openai_middleware import OpenAIMiddleware
@@ -26,6 +28,7 @@ from tests.real_clients import agent, page
 from tests.real_clients.checks import Result, read
 from tests.real_clients.environments import CACHE, Client, SetupError, clients, lock, set_up
 from tests.real_clients.network import RefusingProxy
+from tests.support.help_desks import SERVERS
 from tests.support.servers import uvicorn_server
 
 TIMEOUT = 300
@@ -70,11 +73,15 @@ def main() -> int:
 def run(chosen: list[Client], app: OpenAIMiddleware) -> list[Result]:
     CACHE.mkdir(exist_ok=True)
     logging.basicConfig(filename=CACHE / "server.log", filemode="w")
-    with uvicorn_server(app) as url, ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(lambda client: try_out(client, f"{url}/v1"), chosen))
+    with ExitStack() as stack:
+        urls = {"OPENAI_BASE_URL": f"{stack.enter_context(uvicorn_server(app))}/v1"}
+        for name, serving in SERVERS.items():
+            urls[f"HELP_DESK_{name.upper()}"] = f"{stack.enter_context(serving())}/v1"
+        pool = stack.enter_context(ThreadPoolExecutor(AT_ONCE))
+        return list(pool.map(lambda client: try_out(client, urls), chosen))
 
 
-def try_out(client: Client, base_url: str) -> Result:
+def try_out(client: Client, urls: Mapping[str, str]) -> Result:
     """Set the client up, run its tests, and print how that went when all is done: others are tried out meanwhile."""
     said = f"{client.name:18}"
     start = time.monotonic()
@@ -87,14 +94,14 @@ def try_out(client: Client, base_url: str) -> Result:
         return Result(client.name, client.packages, [], "was not set up")
     start = time.monotonic()
     with RefusingProxy() as proxy:
-        problem, output = run_tests(client, base_url, proxy)
+        problem, output = run_tests(client, urls, proxy)
     result = Result(client.name, client.packages, read(report_of(client)), problem)
     said += f"{len(result.checks)} checks in {time.monotonic() - start:.0f} s: {verdict(result)}"
     print(said if result.is_good else f"{said}\n{output}", flush=True)
     return result
 
 
-def run_tests(client: Client, base_url: str, proxy: RefusingProxy) -> tuple[str, str]:
+def run_tests(client: Client, urls: Mapping[str, str], proxy: RefusingProxy) -> tuple[str, str]:
     """What went wrong, or nothing, and what was printed."""
     report = report_of(client)
     report.unlink(missing_ok=True)
@@ -102,7 +109,7 @@ def run_tests(client: Client, base_url: str, proxy: RefusingProxy) -> tuple[str,
         done = subprocess.run(
             client.command(report),
             cwd=client.environment,
-            env=environment(client, base_url, proxy.url),
+            env={**environment(client, proxy.url), **urls},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -118,7 +125,7 @@ def run_tests(client: Client, base_url: str, proxy: RefusingProxy) -> tuple[str,
     return (f"ended with {done.returncode}" if done.returncode else ""), done.stdout
 
 
-def environment(client: Client, base_url: str, proxy: str) -> dict[str, str]:
+def environment(client: Client, proxy: str) -> dict[str, str]:
     """The environment variables of a client's tests: nothing of the user's own but the language."""
     home = client.environment / "home"
     home.mkdir(exist_ok=True)
@@ -127,7 +134,6 @@ def environment(client: Client, base_url: str, proxy: str) -> dict[str, str]:
         **kept,
         "PATH": client.path,
         "HOME": str(home),
-        "OPENAI_BASE_URL": base_url,
         "OPENAI_API_KEY": "sk-of-no-one",
         "HTTP_PROXY": proxy,
         "HTTPS_PROXY": proxy,

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from openai_middleware import Rewrite
 from openai_middleware.answer.server_sent_events import EventReader
-from openai_middleware.rewrites.reading import LineSplitter, StreamReader, compiled_reading
+from openai_middleware.rewrites.reading import compiled_reading
+from openai_middleware.rewrites.streams import LineSplitter, StreamReader
 from openai_middleware.rewrites.template import last_prompt
 
 
@@ -33,7 +34,8 @@ def test_lines_are_the_same_however_their_bytes_arrive(lines: list[bytes], place
 def test_pieces_are_the_same_however_their_bytes_arrive(is_lines: bool, places: list[int]) -> None:  # T6
     documents = ['{"t": "Grüße"}', '{"x": 1}', "no JSON", '{"t": null}', '{"t": 5, "end": true}', '{"t": "never"}']
     body = "".join(f"{one}\n" if is_lines else f"data: {one}\n\n" for one in documents).encode()
-    reader = StreamReader(LineSplitter() if is_lines else EventReader(), compiled_reading("$.t", "x"), "$.end")
+    splitter = LineSplitter() if is_lines else EventReader()
+    reader = StreamReader("x", "req_1", splitter, compiled_reading("$.t"), "$.end")
     assert pieces(reader, cut(body, places)) == ["Grüße", None, "5"]
 
 
@@ -45,8 +47,8 @@ def test_pieces_are_the_same_however_their_bytes_arrive(is_lines: bool, places: 
 )
 @pytest.mark.parametrize("path", ["$", "$.a", "$.a.b", "$[*]", "$[0].x", "$..a", "$[?@.a > 1].b"])
 def test_any_answer_can_be_looked_into(path: str, answer: Any) -> None:  # T5
-    compiled_reading(path, "x")(answer)
-    compiled_reading({"content": path}, "x")(answer)
+    compiled_reading(path)(answer)
+    compiled_reading({"content": path})(answer)
 
 
 @pytest.mark.parametrize(

@@ -38,13 +38,13 @@ WITH_USAGE = [*SAID, event({**SHARED, "choices": [], "usage": USAGE}), DONE]
 # --- what the app is asked
 
 
-def test_app_is_asked_for_a_chat_completion(stack: Stack) -> None:  # X1 X12
+def test_app_is_asked_for_a_chat_completion(stack: Stack) -> None:  # X1 X12 I1
     backend = Backend(FULL_COMPLETION)
-    ask(stack.app(backend, **BRIDGE), instructions="Be kind.", max_output_tokens=9, store=True)
+    reply = ask(stack.app(backend, **BRIDGE), instructions="Be kind.", max_output_tokens=9, store=True)
     messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Why?"}]
     body = {"messages": messages, "model": "m", "max_completion_tokens": 9}
     assert json.loads(backend.seen.body) == body
-    assert backend.call.operation == CHAT
+    assert (backend.call.operation, backend.call.request_id) == (CHAT, reply.request_id)
     kwargs = {name: value for name, value in backend.call.kwargs.items() if not name.startswith("mlrun_")}
     assert kwargs == body
 

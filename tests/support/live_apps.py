@@ -7,20 +7,22 @@ been closed, retrieving the response `closed-` and its `user` is answered.
 
 import asyncio
 import itertools
+import json
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 import flask
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
-from django.http import HttpRequest
+from django.http import HttpRequest, StreamingHttpResponse
 from django.urls import re_path
 from django.views.decorators.csrf import csrf_exempt
 
-from openai_middleware import OpenAICall
+from openai_middleware import OpenAICall, Rewrite
 from openai_middleware.adapters import django as django_adapter
 from openai_middleware.adapters import flask as flask_adapter
 from openai_middleware.errors import NotFoundError
@@ -107,7 +109,33 @@ async def async_django_view(request: HttpRequest) -> Any:
     return await async_serve(request.openai_call)
 
 
+# A route that knows nothing of OpenAI: rewrites send text completions there.
+REWRITES: Any = {"completions.create": Rewrite("/words", body={"asked_by": "$.user"}, delta="$.word")}
+
+
+def words(asked_by: str) -> Generator[str]:
+    try:
+        for number in itertools.count():
+            yield f'{{"word": "{number} "}}\n'
+    finally:
+        signals[f"closed-{asked_by}"].set()
+
+
+async def async_words(asked_by: str) -> AsyncIterator[str]:
+    with closing(words(asked_by)) as found:
+        for word in found:
+            await asyncio.sleep(0)
+            yield word
+
+
+@csrf_exempt
+def words_view(request: HttpRequest) -> StreamingHttpResponse:
+    find = async_words if hasattr(request, "scope") else words
+    return StreamingHttpResponse(find(json.loads(request.body)["asked_by"]), content_type="application/x-ndjson")
+
+
 urlpatterns = [
+    re_path("^words$", words_view),
     re_path("^sync/", csrf_exempt(django_adapter.openai_view(django_view))),
     re_path("^async/", csrf_exempt(django_adapter.openai_view(async_django_view))),
 ]
@@ -123,7 +151,7 @@ def django(get_application: Callable[[], Any]) -> Any:
             "django.middleware.common.CommonMiddleware",
             "django.middleware.csrf.CsrfViewMiddleware",
         ],
-        OPENAI_MIDDLEWARE={"prefix": ["/sync", "/async"]},
+        OPENAI_MIDDLEWARE={"prefix": ["/sync", "/async"], "rewrites": REWRITES},
     )
     return get_application()
 
@@ -138,7 +166,11 @@ def django_asgi() -> Any:
 
 def flask_wsgi() -> flask.Flask:
     app = flask.Flask(__name__)
-    flask_adapter.set_openai_frontend(app, prefix=["/sync", "/async"])
+    flask_adapter.set_openai_frontend(app, prefix=["/sync", "/async"], rewrites=REWRITES)
+
+    @app.post("/words")
+    def words_route() -> flask.Response:
+        return flask.Response(words(flask.request.get_json()["asked_by"]), mimetype="application/x-ndjson")
 
     @flask_adapter.openai_view
     def view() -> Any:
