@@ -69,7 +69,6 @@ def ways(draw: st.DrawFn) -> tuple[Any, str]:
     return document, path
 
 
-@settings(max_examples=300)
 @given(ways())
 def test_way_to_one_place_finds_what_the_library_finds(way: tuple[Any, str]) -> None:  # B5
     document, path = way
