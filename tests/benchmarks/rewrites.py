@@ -10,17 +10,18 @@ import json
 from typing import Any, NamedTuple
 
 from openai_middleware import OpenAIMiddleware, Rewrite
-from tests.benchmarks.in_process import BODY, App, Row, cost, encoded, round_trip
+from tests.benchmarks.in_process import cost, round_trip
+from tests.benchmarks.workloads import BODY, CHAT, JSON, App, Row, encoded
 
 ROUNDS = 500
 PIECES = 200
-CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
+RESPONSES = "/v1/responses"
 QUESTION = {"question": "$.prompt", "stream": "$.stream", "user": "$.user"}
 TEXT = "Twice half its length, as ever. " * 24
 ASKED = encoded({"question": "And how is the weather in Paris, Oslo and Rome?", "stream": True, "user": "user-1"})
 RESPONSE = encoded({"model": "m", "input": json.loads(BODY)["messages"][1:], "temperature": 0.5, "user": "user-1"})
 
-JSON, LINES, EVENTS = b"application/json", b"application/x-ndjson", b"text/event-stream"
+LINES, EVENTS = b"application/x-ndjson", b"text/event-stream"
 TOKEN = encoded({"token": "Twice half ", "id": 17})
 STREAMS = {
     "lines of JSON": (LINES, TOKEN + b"\n"),
