@@ -11,7 +11,7 @@ INSTALL := -m pip --quiet --disable-pip-version-check install
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-clients test-servers test-matrix fuzz soak bench lint format docs contract
+.PHONY: help setup demo serve test test-clients test-servers test-matrix fuzz soak bench lint format docs pages contract
 .PHONY: constraints clean
 
 help: ## show this list
@@ -67,6 +67,9 @@ format: $(STAMP) ## format the code and fix what can be fixed
 
 docs: $(STAMP) ## build the documentation site in site/
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+
+pages: $(STAMP) ## write the code of docs/examples into the pages that show it
+	$(PYTHON) docs/examples/code_in_pages.py --write
 
 contract: $(STAMP) ## regenerate the table of operations, and its page in the docs, from the pinned OpenAI SDK
 	$(PYTHON) -m openai_middleware.contract --write openai_middleware/contract/openai.json
