@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, Unpack
 
-from openai_middleware.contract import OpenAIEndpoint
+from openai_middleware.contract import GroupName, OpenAIEndpoint
 from openai_middleware.drivers import (
     CALL_KEY,
     Environ,
@@ -35,7 +35,7 @@ __all__ = ["openai_call", "openai_error_response", "openai_view", "set_openai_fr
 
 def set_openai_frontend(
     app: flask.Flask,
-    endpoints: Iterable[OpenAIEndpoint | str] | None = None,
+    endpoints: Iterable[OpenAIEndpoint | GroupName | str] | None = None,
     prefix: str | Iterable[str] | None = None,
     **options: Unpack[Options],
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Final, Unpack
 
 import msgspec
 
-from openai_middleware.contract import OpenAIEndpoint, Operation
+from openai_middleware.contract import GroupName, OpenAIEndpoint, Operation
 from openai_middleware.errors import MethodNotAllowedError, NotFoundError, OpenAIError, PermissionDeniedError
 from openai_middleware.exchange import Exchange
 from openai_middleware.features import features_of
@@ -50,7 +50,7 @@ class Frontend:
 
     def __init__(
         self,
-        endpoints: Iterable[OpenAIEndpoint | str] | None = None,
+        endpoints: Iterable[OpenAIEndpoint | GroupName | str] | None = None,
         prefix: str | Iterable[str] | None = None,
         **options: Unpack[Options],
     ) -> None:

@@ -11,7 +11,7 @@ from openai_middleware.config import APIHandlerConfig
 from openai_middleware.config.checks import configuration_mistakes
 from openai_middleware.config.contract_option import contract_of
 from openai_middleware.config.openai_endpoints import openai_endpoints
-from openai_middleware.contract import Contract, OpenAIEndpoint, shipped
+from openai_middleware.contract import Contract, GroupName, OpenAIEndpoint, shipped
 from openai_middleware.handlers.dispatcher import Dispatcher
 from openai_middleware.mistakes import Mistakes, nearest
 from openai_middleware.rewrites import Rewrite, rewrites_of
@@ -68,7 +68,7 @@ _check = create_model("Options", __config__=ConfigDict(extra="forbid", strict=Tr
 
 
 def checked_config(
-    endpoints: Iterable[OpenAIEndpoint | str] | None,
+    endpoints: Iterable[OpenAIEndpoint | GroupName | str] | None,
     prefix: str | Iterable[str] | None,
     options: Options,
 ) -> tuple[APIHandlerConfig, Contract]:

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Match
 
 from openai_middleware.adapters.fastapi.errors import install_error_handlers
 from openai_middleware.adapters.fastapi.openapi import describe_operations
-from openai_middleware.contract import OpenAIEndpoint
+from openai_middleware.contract import GroupName, OpenAIEndpoint
 from openai_middleware.drivers import ASGIApp, ASGIDriver, Frontend, Options, Receive, Scope, Send
 from openai_middleware.errors import OpenAIError
 
@@ -19,7 +19,7 @@ __all__ = ["set_openai_frontend"]
 
 def set_openai_frontend(
     app: Starlette,
-    endpoints: Iterable[OpenAIEndpoint | str] | None = None,
+    endpoints: Iterable[OpenAIEndpoint | GroupName | str] | None = None,
     prefix: str | Iterable[str] | None = None,
     **options: Unpack[Options],
 ) -> None:

@@ -17,7 +17,7 @@ from openai_middleware.config.contract_option import contract_of
 from openai_middleware.config.endpoint import APIHandlerAction, EndpointConfig, endpoint_key, with_leading_slash
 from openai_middleware.config.openai_endpoints import openai_endpoints
 from openai_middleware.config.rewrite import Rewrite
-from openai_middleware.contract import Contract, OpenAIEndpoint
+from openai_middleware.contract import Contract, GroupName, OpenAIEndpoint
 from openai_middleware.mistakes import Mistakes
 
 logger = logging.getLogger("openai_middleware")
@@ -116,7 +116,7 @@ class APIHandlerConfig(Configuration):
 
     def set_openai_frontend(
         self,
-        endpoints: Iterable[OpenAIEndpoint | str] | None = None,
+        endpoints: Iterable[OpenAIEndpoint | GroupName | str] | None = None,
         prefix: str | Iterable[str] | None = None,
         contract: str | os.PathLike[str] | Contract | None = None,
     ) -> None:

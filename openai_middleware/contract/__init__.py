@@ -16,13 +16,16 @@ from openai_middleware.contract.contract import (
     shipped,
 )
 from openai_middleware.contract.groups import OpenAIEndpoint
+from openai_middleware.contract.names import GroupName, OperationName
 
 __all__ = [
     "FORMAT",
     "SHIPPED",
     "Contract",
+    "GroupName",
     "OpenAIEndpoint",
     "Operation",
+    "OperationName",
     "QueryParameter",
     "ResponseField",
     "Stream",

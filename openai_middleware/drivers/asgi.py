@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Unpack
 
 from openai_middleware.config.checks import app_mistakes
-from openai_middleware.contract import OpenAIEndpoint
+from openai_middleware.contract import GroupName, OpenAIEndpoint
 from openai_middleware.drivers.outgoing import Outgoing
 from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
@@ -103,7 +103,7 @@ class OpenAIMiddleware(ASGIDriver):
     def __init__(
         self,
         app: ASGIApp,
-        endpoints: Iterable[OpenAIEndpoint | str] | None = None,
+        endpoints: Iterable[OpenAIEndpoint | GroupName | str] | None = None,
         prefix: str | Iterable[str] | None = None,
         **options: Unpack[Options],
     ) -> None:

@@ -8,7 +8,7 @@ from typing import Unpack
 
 from openai_middleware.answer.answer import Answer
 from openai_middleware.config.checks import app_mistakes
-from openai_middleware.contract import OpenAIEndpoint
+from openai_middleware.contract import GroupName, OpenAIEndpoint
 from openai_middleware.drivers.environ import keys_left_out, raw_path, redirected, request_headers
 from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
@@ -107,7 +107,7 @@ class OpenAIWSGIMiddleware(WSGIDriver):
     def __init__(
         self,
         app: WSGIApp,
-        endpoints: Iterable[OpenAIEndpoint | str] | None = None,
+        endpoints: Iterable[OpenAIEndpoint | GroupName | str] | None = None,
         prefix: str | Iterable[str] | None = None,
         **options: Unpack[Options],
     ) -> None:

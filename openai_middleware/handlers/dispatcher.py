@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Self, TypeVar, overload
 
 from openai_middleware.config.contract_option import contract_of, operation_mistakes
-from openai_middleware.contract import Contract
+from openai_middleware.contract import Contract, OperationName
 from openai_middleware.handlers.handler import Handler, HandlerFunction, unsupported
 from openai_middleware.handlers.reply_handler import ModelHandler, ModelRetrieveHandler, ReplyHandler
 from openai_middleware.mistakes import ConfigurationError, ConfigurationMistake, Mistakes, report_mistakes
@@ -79,7 +79,7 @@ class Dispatcher:
         if None in self._replies and not any(operation in served for operation in RENDERINGS):
             yield from RENDERINGS
 
-    def __call__(self, operation: str) -> Callable[[HandlerType], HandlerType]:
+    def __call__(self, operation: OperationName | str) -> Callable[[HandlerType], HandlerType]:
         """A decorator that registers a function for an operation; a later registration replaces an earlier one.
 
         Raises:
