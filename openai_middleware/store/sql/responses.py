@@ -1,0 +1,147 @@
+"""Responses in the SQL store."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Raw
+
+from openai_middleware.mapping.json_codec import fields_of
+from openai_middleware.store.sql.conversations import append
+from openai_middleware.store.sql.rows import OwnerRows, k, o
+from openai_middleware.store.sql.schema import ITEM, RESPONSE, objects
+from openai_middleware.store.sql.transactions import Transactions
+from openai_middleware.store.store import ConversationChangedError, Item, Listed, Page, TooLongError, Turn
+
+
+class Responses(Transactions):
+    """The part of `Backend` that is about responses."""
+
+    def keep_turn(self, owner: str, turn: Turn) -> None:
+        """See `Backend.keep_turn`."""
+
+        def keep(rows: OwnerRows) -> None:
+            given = [*turn.input, *turn.output]
+            if turn.response_id is not None:
+                turns, weight = _chain(rows, turn.parent)
+                columns = {"turns": turns + 1, "weight": weight + sum(len(item.data) for item in given)}
+                rows.add_object(RESPONSE, turn.response_id, turn.response, parent=turn.parent, **columns)
+            linked = [(item, index >= len(turn.input)) for index, item in enumerate(rows.add_items(given))]
+            if turn.response_id is not None:
+                rows.link(RESPONSE, turn.response_id, linked)
+            if turn.conversation is not None and not append(rows, turn.conversation.id, linked, turn.conversation):
+                raise ConversationChangedError
+
+        size = len(turn.response) + sum(len(item.data) for item in (*turn.input, *turn.output))
+        self._keep(owner, keep, size, turn.response_id if turn.conversation is None else turn.conversation.id)
+
+    def response(self, owner: str, response_id: str) -> bytes | None:
+        """See `Backend.response`."""
+
+        def read(rows: OwnerRows) -> bytes | None:
+            found = rows.object(RESPONSE, response_id, o.data)
+            if found is None:
+                return None
+            query = rows.linked(RESPONSE, response_id, o.data).where(k.is_output == 1).order_by(k.position)
+            output = [Raw(data) for data in rows.connection.scalars(query)]
+            return msgspec.json.encode({**fields_of(found.data), "output": output})
+
+        return self._read(owner, read)
+
+    def delete_response(self, owner: str, response_id: str) -> bool:
+        """See `Backend.delete_response`."""
+
+        def delete(rows: OwnerRows) -> bool:
+            found = rows.object(RESPONSE, response_id, o.parent, is_locked=True)
+            if found is None:
+                return False
+            if rows.has_children(response_id):
+                own = (o.owner == owner, o.kind == RESPONSE, o.id == response_id)
+                rows.connection.execute(objects.update().where(*own).values(is_deleted=1))
+                return True
+            rows.remove(RESPONSE, [response_id])
+            _remove_deleted(rows, found.parent)
+            return True
+
+        return self._change(owner, delete)
+
+    def input_items(self, owner: str, response_id: str, page: Page) -> Listed | None:
+        """See `Backend.input_items`."""
+
+        def read(rows: OwnerRows) -> Listed | None:
+            if rows.object(RESPONSE, response_id, o.id) is None:
+                return None
+            return rows.page(RESPONSE, response_id, page, k.is_output == 0)
+
+        return self._read(owner, read)
+
+    def history(self, owner: str, response_id: str, max_turns: int, max_bytes: int) -> Sequence[Item] | None:
+        """See `Backend.history`."""
+
+        def read(rows: OwnerRows) -> Sequence[Item] | None:
+            found = rows.object(RESPONSE, response_id, o.turns, o.weight)
+            if found is None:
+                return None
+            if found.turns > max_turns or found.weight > max_bytes:
+                raise TooLongError
+            # In two queries: databases guess badly how long a chain is.
+            turns = list(dict.fromkeys(rows.connection.scalars(_chain_query(rows, response_id, found.turns))))
+            items: dict[str, list[Item]] = {turn: [] for turn in reversed(turns)}
+            query = rows.linked_to(RESPONSE, turns, k.holder, o.id, o.data).order_by(k.holder, k.position)
+            for row in rows.connection.execute(query):
+                items[row.holder].append(Item(row.id, row.data))
+            return [item for turn in items.values() for item in turn]
+
+        return self._read(owner, read)
+
+    def items(self, owner: str, item_ids: Sequence[str]) -> Mapping[str, bytes]:
+        """See `Backend.items`."""
+
+        def read(rows: OwnerRows) -> Mapping[str, bytes]:
+            own = (o.owner == owner, o.kind == ITEM, o.id.in_(item_ids), o.changed > rows.horizon)
+            query = sa.select(o.id, o.data).where(*own)
+            return {row.id: row.data for row in rows.connection.execute(query)}
+
+        return self._read(owner, read)
+
+
+def _chain_query(rows: OwnerRows, response_id: str, turns: int) -> Any:
+    """A query for the ids of a response and of those that it follows, the newest first.
+
+    Args:
+        rows: The owner's rows.
+        response_id: The response.
+        turns: How many there are at most: where an answer has replaced another, a chain may lead back to itself.
+    """
+    start = sa.select(o.id, o.parent, sa.literal(1).label("turn")).where(
+        o.owner == rows.owner, o.kind == RESPONSE, o.id == response_id
+    )
+    chain = start.cte("chain", recursive=True)
+    earlier = objects.alias()
+    is_earlier = (earlier.c.owner == rows.owner, earlier.c.kind == RESPONSE, earlier.c.id == chain.c.parent)
+    step = sa.select(earlier.c.id, earlier.c.parent, chain.c.turn + 1).where(
+        *is_earlier, earlier.c.changed > rows.horizon, chain.c.turn < turns
+    )
+    chain = chain.union_all(step)
+    return sa.select(chain.c.id).order_by(chain.c.turn)
+
+
+def _chain(rows: OwnerRows, parent: str | None) -> tuple[int, int]:
+    """How many turns, and how many bytes of items, the chain of a response has."""
+    if parent is None:
+        return 0, 0
+    query = sa.select(o.turns, o.weight).where(o.owner == rows.owner, o.kind == RESPONSE, o.id == parent)
+    found = rows.connection.execute(query).one_or_none()
+    return (0, 0) if found is None else (found.turns, found.weight)
+
+
+def _remove_deleted(rows: OwnerRows, response_id: str | None) -> None:
+    """Remove a response that was deleted before, where no other follows it any more; and so on, up its chain."""
+    while response_id is not None:
+        own = (o.owner == rows.owner, o.kind == RESPONSE, o.id == response_id, o.is_deleted == 1)
+        deleted = rows.connection.execute(sa.select(o.parent).where(*own)).one_or_none()
+        if deleted is None or rows.has_children(response_id):
+            return
+        rows.remove(RESPONSE, [response_id])
+        response_id = deleted.parent

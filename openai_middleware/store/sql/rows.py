@@ -1,0 +1,234 @@
+"""Rows of the SQL store, written and removed inside a transaction that is open."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from openai_middleware.identifiers import new_identifier
+from openai_middleware.mapping.json_codec import fields_of, value_of
+from openai_middleware.store.sql.schema import COMPLETION, CONVERSATION, ITEM, RESPONSE, labels, links, objects, owners
+from openai_middleware.store.store import Item, Listed, Page, UnknownCursorError
+
+o, k = objects.c, links.c
+_IS_ITEM: Final = sa.and_(o.owner == k.owner, o.kind == ITEM, o.id == k.item)
+
+# What every turn needs, built once: to build a statement costs more than to execute it.
+_EMPTY: Final = dict.fromkeys(("messages", "model", "parent", "turns", "weight", "version"))
+_LINK: Final = links.insert()
+_INSERTS: Final[Mapping[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_ADD: Final = {
+    name: insert(objects).on_conflict_do_nothing().returning(o.id, o.size) for name, insert in _INSERTS.items()
+}
+_COUNT: Final = {
+    name: insert(owners)
+    .values(owner=sa.bindparam("owner"), bytes=sa.bindparam("bytes"))
+    .on_conflict_do_update(
+        index_elements=[owners.c.owner],
+        set_={"bytes": owners.c.bytes + sa.bindparam("growth", type_=sa.BigInteger)},
+    )
+    .returning(owners.c.bytes)
+    for name, insert in _INSERTS.items()
+}
+
+
+class OwnerRows:
+    """The rows of one owner, in one transaction.
+
+    Args:
+        connection: The transaction.
+        owner: The owner.
+        now: The time, in microseconds since 1970.
+        horizon: What was changed no later than this is as good as deleted.
+    """
+
+    def __init__(self, connection: Connection, owner: str, now: int, horizon: int) -> None:
+        self.connection = connection
+        self.owner = owner
+        self.now = now
+        self.horizon = horizon
+        self._growth = 0
+
+    def object(self, kind: str, identifier: str, *columns: Any, is_locked: bool = False) -> Any:
+        """The columns of a row that is neither deleted nor too old, or None."""
+        query = sa.select(*columns).where(
+            o.owner == self.owner, o.kind == kind, o.id == identifier, o.changed > self.horizon, o.is_deleted == 0
+        )
+        return self.connection.execute(query.with_for_update() if is_locked else query).one_or_none()
+
+    def add_object(self, kind: str, identifier: str, data: bytes, **columns: Any) -> None:
+        """Add a row. One of the same id is replaced."""
+        size = len(data) + len(columns.get("messages") or b"")
+        own = {"owner": self.owner, "kind": kind, "id": identifier, "created": self.now, "changed": self.now}
+        row = {**_EMPTY, **own, "size": size, "data": data, **columns}
+        if self._inserted([row]) == {}:
+            self.remove(kind, [identifier])
+            self._inserted([row])
+        self._growth += size
+
+    def change_object(self, kind: str, identifier: str, data: bytes, old: bytes, **columns: Any) -> None:
+        """Give a row other data."""
+        growth = len(data) - len(old)
+        self.connection.execute(
+            objects.update()
+            .where(o.owner == self.owner, o.kind == kind, o.id == identifier)
+            .values(data=data, size=o.size + growth, **columns)
+        )
+        self._growth += growth
+
+    def add_items(self, items: Sequence[Item]) -> list[Item]:
+        """Keep items, and return them under the ids that they have now.
+
+        One that the owner has already is not kept twice; where it says something else, it gets another id.
+        """
+        if not items:
+            return []
+        added = self._insert_items(items)
+        if len(added) == len(items):
+            return list(items)
+        taken = [item.id for item in items if item.id not in added]
+        query = sa.select(o.id, o.data).where(o.owner == self.owner, o.kind == ITEM, o.id.in_(taken))
+        known = {row.id: row.data for row in self.connection.execute(query.with_for_update())}
+        kept, renamed, seen = list[Item](), list[Item](), set[str]()
+        for item in items:
+            if item.id in seen or (item.id not in added and not _says_the_same(known.get(item.id), item.data)):
+                item = Item(new_identifier("item_"), item.data)
+                renamed.append(item)
+            seen.add(item.id)
+            kept.append(item)
+        self._insert_items(renamed)
+        again = [item.id for item in kept if item.id in known]
+        if again:
+            self.connection.execute(
+                objects.update()
+                .where(o.owner == self.owner, o.kind == ITEM, o.id.in_(again), o.changed < self.now)
+                .values(changed=self.now)
+            )
+        return kept
+
+    def _insert_items(self, items: Sequence[Item]) -> set[str]:
+        own = {"owner": self.owner, "kind": ITEM, "created": self.now, "changed": self.now}
+        rows = {
+            item.id: {**_EMPTY, **own, "id": item.id, "size": len(item.data), "data": item.data}
+            for item in reversed(items)
+        }
+        added = self._inserted(list(rows.values())) if rows else {}
+        self._growth += sum(added.values())
+        return set(added)
+
+    def _inserted(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+        """The sizes of those rows that were added, by their ids: there was none of their id."""
+        added = self.connection.execute(_ADD[self.connection.dialect.name], rows)
+        return {row.id: row.size for row in added}
+
+    def linked(self, kind: str, holder: str, *columns: Any) -> Any:
+        """A query for the items of a response or of a conversation; without those that are too old."""
+        return self.linked_to(kind, [holder], *columns)
+
+    def linked_to(self, kind: str, holders: Sequence[str], *columns: Any) -> Any:
+        """The same for the items of several."""
+        query = sa.select(*columns).join_from(links, objects, _IS_ITEM)
+        return query.where(k.owner == self.owner, k.kind == kind, k.holder.in_(holders), o.changed > self.horizon)
+
+    def of(self, kind: str, holder: str) -> tuple[Any, ...]:
+        """The condition that a link is one of a response or of a conversation."""
+        return k.owner == self.owner, k.kind == kind, k.holder == holder
+
+    def page(self, kind: str, holder: str, page: Page, *conditions: Any) -> Listed:
+        """A page of the items of a response or of a conversation.
+
+        Raises:
+            UnknownCursorError: `after` is none of them.
+        """
+        query = self.linked(kind, holder, o.id, o.data).where(*conditions)
+        if page.after is not None:
+            after = sa.select(k.position).where(*self.of(kind, holder), k.item == page.after, *conditions)
+            at = self.connection.scalar(after)
+            if at is None:
+                raise UnknownCursorError
+            query = query.where(k.position > at if page.order == "asc" else k.position < at)
+        query = query.order_by(k.position if page.order == "asc" else k.position.desc())
+        return listed(self.connection.execute(query.limit(page.limit + 1)).all(), page)
+
+    def give_metadata(self, kind: str, identifier: str, metadata: Mapping[str, str]) -> bytes | None:
+        """Give an object other metadata, and return it; None where there is none."""
+        found = self.object(kind, identifier, o.data, is_locked=True)
+        if found is None:
+            return None
+        data = msgspec.json.encode({**fields_of(found.data), "metadata": metadata})
+        changed = {"changed": self.now} if kind == CONVERSATION else {}
+        self.change_object(kind, identifier, data, found.data, **changed)
+        return data
+
+    def link(self, kind: str, holder: str, items: Iterable[tuple[Item, bool]], position: int = 0) -> None:
+        """Let a response or a conversation have items, in this order; each with whether it is output."""
+        rows = [
+            {
+                "owner": self.owner,
+                "kind": kind,
+                "holder": holder,
+                "position": position + index,
+                "item": item.id,
+                "is_output": int(is_output),
+            }
+            for index, (item, is_output) in enumerate(items)
+        ]
+        if rows:
+            self.connection.execute(_LINK, rows)
+
+    def remove(self, kind: str, identifiers: Sequence[str]) -> int:
+        """Remove rows, and the items that only they had. How many bytes that were."""
+        removed = self._delete(o.kind == kind, o.id.in_(identifiers))
+        if not removed:
+            return 0
+        own = (k.owner == self.owner, k.kind == kind, k.holder.in_(identifiers))
+        items = self.connection.scalars(links.delete().where(*own).returning(k.item)).all()
+        if kind == COMPLETION:
+            self.connection.execute(
+                labels.delete().where(labels.c.owner == self.owner, labels.c.completion.in_(identifiers))
+            )
+        return removed + self.remove_unlinked(items)
+
+    def remove_unlinked(self, items: Sequence[str]) -> int:
+        """Remove those items that nothing has any more. How many bytes that were."""
+        if not items:
+            return 0
+        is_linked = sa.exists().where(k.owner == o.owner, k.item == o.id)
+        return self._delete(o.kind == ITEM, o.id.in_(items), ~is_linked)
+
+    def _delete(self, *conditions: Any) -> int:
+        deleted = objects.delete().where(o.owner == self.owner, *conditions).returning(o.size)
+        size: int = sum(self.connection.scalars(deleted))
+        self._growth -= size
+        return size
+
+    def has_children(self, response_id: str) -> bool:
+        """Whether a response is followed by another."""
+        query = sa.select(sa.literal(1)).where(o.owner == self.owner, o.parent == response_id, o.kind == RESPONSE)
+        return self.connection.scalar(query.limit(1)) is not None
+
+    def settle(self) -> int:
+        """Count what came and went; last in a transaction, since others wait for it. How many bytes the owner has."""
+        growth, self._growth = self._growth, 0
+        values = {"owner": self.owner, "bytes": max(0, growth), "growth": growth}
+        return int(self.connection.scalar(_COUNT[self.connection.dialect.name], values) or 0)
+
+
+def listed(rows: Sequence[Any], page: Page) -> Listed:
+    """A page of rows that were asked for with one more than its limit."""
+    return Listed([Item(row.id, row.data) for row in rows[: page.limit]], len(rows) > page.limit)
+
+
+def _says_the_same(one: bytes | None, other: bytes) -> bool:
+    """Whether two items are the same, though a client may have left out or filled in what says nothing."""
+    return one is not None and (one == other or _essence(value_of(one)) == _essence(value_of(other)))
+
+
+def _essence(value: Any) -> Any:
+    if isinstance(value, dict):
+        fields = {name: _essence(item) for name, item in value.items() if name not in ("id", "status")}
+        return {name: item for name, item in fields.items() if item not in (None, [], {})}
+    return [_essence(item) for item in value] if isinstance(value, list) else value

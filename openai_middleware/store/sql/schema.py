@@ -1,0 +1,105 @@
+"""The tables of the SQL store, and how they come to be in a database."""
+
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from openai_middleware.mistakes import ConfigurationError, ConfigurationMistake
+
+VERSION: Final = 1
+"""The version of the schema. A database has it in the table `openai_schema`."""
+
+# PostgreSQL compares text by the rules of a language unless it is told otherwise, which makes other orders on other
+# machines.
+_Key = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+# Of all processes that get a database ready, one at a time. Any number that nobody else uses.
+_LOCK: Final = 7_096_384_023
+
+RESPONSE, COMPLETION, CONVERSATION, ITEM = "response", "completion", "conversation", "item"
+
+metadata = sa.MetaData()
+
+schema_version = sa.Table("openai_schema", metadata, sa.Column("version", sa.Integer, nullable=False))
+
+# Responses, chat completions, conversations and items. Times are microseconds since 1970.
+objects = sa.Table(
+    "openai_objects",
+    metadata,
+    sa.Column("owner", _Key, primary_key=True),
+    sa.Column("kind", _Key, primary_key=True),
+    sa.Column("id", _Key, primary_key=True),
+    sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("changed", sa.BigInteger, nullable=False),  # of an item: when it last became part of something
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Column("messages", sa.LargeBinary),  # of the request of a chat completion
+    sa.Column("model", _Key),
+    sa.Column("parent", _Key),
+    sa.Column("turns", sa.Integer),  # of a response: how many there are in its chain
+    sa.Column("weight", sa.BigInteger),  # the bytes of all items of the chain, or of the conversation
+    sa.Column("version", sa.BigInteger),  # of a conversation: also the position of its next item
+    sa.Column("is_deleted", sa.SmallInteger, nullable=False, server_default="0"),  # others follow it still
+    sa.Index("openai_objects_by_creation", "owner", "kind", "created", "id"),
+    sa.Index("openai_objects_by_age", "changed"),
+    sa.Index("openai_objects_by_age_of_owner", "owner", "changed"),
+    sa.Index(
+        "openai_objects_by_parent",
+        "owner",
+        "parent",
+        sqlite_where=sa.text("parent IS NOT NULL"),
+        postgresql_where=sa.text("parent IS NOT NULL"),
+    ),
+)
+
+# Which items a response or a conversation has, in their order.
+links = sa.Table(
+    "openai_links",
+    metadata,
+    sa.Column("owner", _Key, primary_key=True),
+    sa.Column("kind", _Key, primary_key=True),
+    sa.Column("holder", _Key, primary_key=True),
+    sa.Column("position", sa.BigInteger, primary_key=True),
+    sa.Column("item", _Key, nullable=False),
+    sa.Column("is_output", sa.SmallInteger, nullable=False),
+    sa.Index("openai_links_by_item", "owner", "item", "kind", "holder"),
+    sqlite_with_rowid=False,
+)
+
+# The metadata of chat completions, to list them by.
+labels = sa.Table(
+    "openai_labels",
+    metadata,
+    sa.Column("owner", _Key, primary_key=True),
+    sa.Column("completion", _Key, primary_key=True),
+    sa.Column("name", _Key, primary_key=True),
+    sa.Column("value", _Key, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# How much each owner has.
+owners = sa.Table(
+    "openai_owners",
+    metadata,
+    sa.Column("owner", _Key, primary_key=True),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+
+def create(connection: Connection) -> None:
+    """Create the tables where there are none, in a transaction that is open.
+
+    Raises:
+        ConfigurationError: They are those of another version.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    metadata.create_all(connection)
+    version = connection.scalar(sa.select(sa.func.max(schema_version.c.version)))
+    if version is None:
+        connection.execute(schema_version.insert().values(version=VERSION))
+    elif version != VERSION:
+        message = f"The store's tables are of version {version}, and this openai-middleware knows {VERSION}."
+        hint = "Install the version of the package that made them, or a newer one, or name another database."
+        raise ConfigurationError(ConfigurationMistake("store_schema", message, version, hint, "store.url"))
