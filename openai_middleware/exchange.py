@@ -17,6 +17,7 @@ from openai_middleware.headers import (
     new_request_id,
     sent_request_id,
 )
+from openai_middleware.keeping import RouteStore
 from openai_middleware.request.body import BodyReader, declared_length, decode_body
 from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, AppRequest, OpenAICall, merge_params
 from openai_middleware.request.query import parse_query
@@ -58,6 +59,7 @@ class Exchange:
             app.
         handler: What answers instead of the app, or None.
         rewrite: What makes another request of the one that `receive` returns, or None.
+        store: What keeps the answer, or reads what was kept; or None. It prepares the request before `rewrite` does.
         mount: The path at which the app is mounted.
         request_id: The id of the request: the one that it brings along, else a new one.
 
@@ -82,6 +84,7 @@ class Exchange:
         "mount",
         "request_id",
         "rewrite",
+        "store",
     )
 
     def __init__(
@@ -111,6 +114,7 @@ class Exchange:
         self.mount = mount
         self.handler: HandlerSource | None = route.handler
         self.rewrite: AppRewrite | None = route.rewrite
+        self.store: RouteStore | None = route.store
         left_out = _OF_ENCODING if route.response_mapping is None and route.rewrite is None else _OF_PARTS
         headers = headers if isinstance(headers, list) else list(headers)
         self._headers: list[Header]

@@ -24,6 +24,10 @@ def features_of(options: Options, contract: Contract, rewrites: Mapping[str, Rew
     handlers = options.get("handlers")
     if handlers is not None:
         yield answered_by(Dispatcher.of(handlers, contract))
+    store = options.get("store")
+    if store is not None:
+        store.open()
+        yield store.feature()
 
 
 def answered_by(dispatcher: Dispatcher) -> Feature:

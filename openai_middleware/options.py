@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Final, Literal, TypedDict, get_type_hints
+from typing import Annotated, Any, Final, Literal, Protocol, TypedDict, get_type_hints
 
 from pydantic import ConfigDict, Field, create_model
 
@@ -15,10 +15,25 @@ from openai_middleware.contract import Contract, GroupName, OpenAIEndpoint, ship
 from openai_middleware.handlers.dispatcher import Dispatcher
 from openai_middleware.mistakes import Mistakes, nearest
 from openai_middleware.rewrites import Rewrite, rewrites_of
+from openai_middleware.route import Feature
 
 DEFAULT_MAX_BODY_SIZE: Final = 64 * 1024 * 1024
 
 Unmatched = Literal["pass", "reject"]
+
+
+class StoreOption(Protocol):
+    """A store, as the options know it. It is imported by those alone who make one."""
+
+    def open(self) -> None:
+        """Get ready.
+
+        Raises:
+            ConfigurationError: What it keeps things in is none that it knows.
+        """
+
+    def feature(self) -> Feature:
+        """The feature that it is."""
 
 
 class Options(TypedDict, total=False):
@@ -44,6 +59,8 @@ class Options(TypedDict, total=False):
             `{"responses.create": "chat.completions.create"}`.
         handler_path: One route of the app that gets every operation without a rewrite of its own, as a POST of its
             keyword arguments.
+        store: An `openai_middleware.store.Store`, which keeps what was created, and answers what reads, lists and
+            deletes it.
     """
 
     config: APIHandlerConfig | Mapping[str, Any] | None
@@ -56,10 +73,11 @@ class Options(TypedDict, total=False):
     handlers: Dispatcher | Mapping[str, Callable[..., Any]] | None
     rewrites: Mapping[str, Rewrite | str] | None
     handler_path: str | None
+    store: StoreOption | None
 
 
 # Checked by themselves, where their own mistakes are told.
-_OBJECTS: Final = ("config", "contract", "handlers", "rewrites", "handler_path")
+_OBJECTS: Final = ("config", "contract", "handlers", "rewrites", "handler_path", "store")
 _fields: dict[str, Any] = {
     name: (Any if name in _OBJECTS else hint, None)
     for name, hint in get_type_hints(Options, include_extras=True).items()
@@ -117,5 +135,9 @@ def checked_config(
     if not mistakes:
         with mistakes:
             rewrites_of(options.get("rewrites"), options.get("handler_path"), config.endpoints.values(), contract)
+    store = options.get("store")
+    if store is not None and not callable(getattr(store, "feature", None)):
+        hint = "Write Store('sqlite:///openai.db', owner=by_api_key), with both of openai_middleware.store."
+        mistakes.add("store_type", "This is no store.", store, hint, "store")
     mistakes.report()
     return config, contract

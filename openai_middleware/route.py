@@ -18,6 +18,7 @@ from openai_middleware.config import APIHandlerAction, BodyMappings, EndpointCon
 from openai_middleware.contract import Contract, Operation
 from openai_middleware.headers import Header
 from openai_middleware.iteration import OwnLoop
+from openai_middleware.keeping import RouteStore
 from openai_middleware.mapping.rule import BodyMapping, merged
 from openai_middleware.replies.reply_form import REPLY_FORMS, ReplyForm
 from openai_middleware.request.body import RequestMapping
@@ -147,6 +148,7 @@ class Route:
         reply_form: What plain answers of the app become, where the operation takes any.
         handler: What answers instead of the app, or None.
         rewrite: What sends the request to another route of the app, or None.
+        store: What keeps the answers, or reads what was kept; or None.
         once: What has been said in the log, of this route and of those compiled with it.
     """
 
@@ -162,6 +164,7 @@ class Route:
     reply_form: ReplyForm | None = None
     handler: HandlerSource | None = None
     rewrite: AppRewrite | None = None
+    store: RouteStore | None = None
     once: Once = field(default_factory=Once)
 
 

@@ -49,8 +49,37 @@ def _options_in_settings() -> dict[str, Any]:
             for key, value in own.items():
                 with mistakes:
                     own[key] = _with_functions(value, f"{name}.{key}", is_name=name == "handlers")
+    if isinstance(options.get("store"), Mapping):
+        with mistakes:
+            options["store"] = _store_of(options["store"])
     mistakes.report()
     return options
+
+
+def _store_of(given: Mapping[str, Any]) -> Any:
+    """The store that a dictionary describes. Its owner may be a dotted name."""
+    from openai_middleware.store import Store  # not before there is one
+
+    arguments = {str(name): value for name, value in given.items()}
+    mistakes = Mistakes()
+    unknown = arguments.keys() - {"url", "owner", "ttl", "max_bytes"}
+    for name in sorted(unknown):
+        hint = "These are there: url, owner, ttl, max_bytes."
+        mistakes.add("extra_forbidden", "The store has no such setting.", name, hint, f"store.{name}")
+    owner = arguments.get("owner")
+    if owner is None:
+        hint = "Write the dotted name of a function of the request, or 'shared'."
+        mistakes.add("store_owner", "The store needs an owner.", owner, hint, "store.owner")
+    elif isinstance(owner, str) and owner != "shared":
+        with mistakes:
+            arguments["owner"] = _imported(owner, "store.owner")
+    mistakes.report()
+    inside = Mistakes()
+    with inside:
+        return Store(**arguments)
+    mistakes.extend(mistake.inside("store") for mistake in inside)
+    mistakes.report()
+    raise AssertionError("unreachable")
 
 
 # Where `Rewrite` takes a function.

@@ -17,12 +17,14 @@ from openai_middleware.adapters.django.responses import (
     is_asgi,
     mapped_response,
     openai_error_response,
+    recorded_response,
 )
 from openai_middleware.drivers import (
     AppRequest,
     BodyReader,
     Exchange,
     OpenAICall,
+    StoreSession,
     error_of_status,
     keys_left_out,
     raw_path,
@@ -77,15 +79,19 @@ class OpenAIMiddleware:
 
     def _answered(self, exchange: Exchange, request: HttpRequest) -> HttpResponseBase:
         app_request = _receive(exchange, request)
+        session = None if exchange.store is None else exchange.store.session(request)
+        if session is not None:
+            with _refusing(exchange):
+                app_request = session.prepare(app_request)
         if exchange.rewrite is not None:
             app_request = exchange.rewrite.request(app_request, exchange.mount)
         if exchange.handler is not None:
             with reporting(app_request.call):
                 response = answer(exchange.handler, app_request.call, request)
-                return _mapped(exchange, request, response)
+                return _mapped(exchange, request, response, session)
         with _seen_by_the_app(request, app_request) as seen:
             response = _in_openai_s_words(seen, self._get_response(seen))
-        return _mapped(exchange, request, response)
+        return _mapped(exchange, request, response, session)
 
     async def _serve_async(self, request: HttpRequest) -> HttpResponseBase:
         exchange = None
@@ -100,15 +106,20 @@ class OpenAIMiddleware:
 
     async def _answered_async(self, exchange: Exchange, request: HttpRequest) -> HttpResponseBase:
         app_request = _receive(exchange, request)
+        session = None if exchange.store is None else exchange.store.session(request)
+        if session is not None:
+            with _refusing(exchange):
+                # Django's own threads: whoever asks may be found with its models.
+                app_request = await sync_to_async(session.prepare)(app_request)
         if exchange.rewrite is not None:
             app_request = await exchange.rewrite.arequest(app_request, exchange.mount)
         if exchange.handler is not None:
             with reporting(app_request.call):
                 response = await aanswer(exchange.handler, app_request.call, request)
-                return await _amapped(exchange, request, response)
+                return await _amapped(exchange, request, response, session)
         with _seen_by_the_app(request, app_request) as seen:
             response = _in_openai_s_words(seen, await self._get_response(seen))
-        return await _amapped(exchange, request, response)
+        return await _amapped(exchange, request, response, session)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Django's hook for exceptions of views."""
@@ -137,8 +148,14 @@ class OpenAIMiddleware:
 
 def _receive(exchange: Exchange, request: HttpRequest) -> AppRequest:
     reader = exchange.body_reader
-    try:
+    with _refusing(exchange):
         return exchange.receive(None if reader is None else _body(reader, request))
+
+
+@contextmanager
+def _refusing(exchange: Exchange) -> Iterator[None]:
+    try:
+        yield
     except OpenAIError as error:
         exchange.refuse(error)
         raise
@@ -168,15 +185,21 @@ def _identified(exchange: Exchange | None, response: HttpResponseBase) -> HttpRe
     return response
 
 
-def _mapped(exchange: Exchange, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+def _mapped(
+    exchange: Exchange, request: HttpRequest, response: HttpResponseBase, session: StoreSession | None
+) -> HttpResponseBase:
     needs_loop = response.streaming and is_asgi(request)
     mapped = async_to_sync(amapped_response) if needs_loop else mapped_response
-    return mapped(exchange, request, response)
+    response = mapped(exchange, request, response)
+    return response if session is None else recorded_response(session, request, response)
 
 
-async def _amapped(exchange: Exchange, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+async def _amapped(
+    exchange: Exchange, request: HttpRequest, response: HttpResponseBase, session: StoreSession | None
+) -> HttpResponseBase:
     mapped = amapped_response if is_asgi(request) else sync_to_async(mapped_response)
-    return await mapped(exchange, request, response)
+    response = await mapped(exchange, request, response)
+    return response if session is None else await sync_to_async(recorded_response)(session, request, response)
 
 
 @contextmanager

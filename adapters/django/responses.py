@@ -15,14 +15,17 @@ from openai_middleware.drivers import (
     MappedAnswer,
     OpenAICall,
     Response,
+    StoreSession,
     aclose,
     aiterate,
     amap_answer,
+    arecorded,
     arespond,
     as_bytes,
     as_text,
     iterate,
     map_answer,
+    recorded,
     respond_by_asgiref,
 )
 from openai_middleware.errors import OpenAIError
@@ -35,6 +38,7 @@ __all__ = [
     "is_asgi",
     "mapped_response",
     "openai_error_response",
+    "recorded_response",
 ]
 
 
@@ -93,6 +97,27 @@ async def amapped_response(exchange: Exchange, request: HttpRequest, response: H
     except Exception:
         await sync_to_async(response.close)()
         raise
+
+
+def recorded_response(session: StoreSession, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """The response as it leaves where a store keeps it. A stream is kept while it leaves.
+
+    Raises:
+        OpenAIError: It cannot be kept, and must be.
+    """
+    recorder = session.recorder
+    if recorder is None or not recorder.begin(response.status_code, _headers(response)):
+        return response
+    chunks: Any
+    if not response.streaming:
+        response.content = b"".join(recorded(recorder, [response.content]))
+        response.headers = ResponseHeaders(dict(as_text(recorder.headers)))
+    elif is_asgi(request):
+        chunks = arecorded(session, recorder, aiterate(response.streaming_content))
+        response.streaming_content = _Closable(chunks)
+    else:
+        response.streaming_content = recorded(recorder, iterate(response.streaming_content))
+    return response
 
 
 class _Closable:

@@ -12,6 +12,7 @@ send_response              such a `Response` sent as an ASGI answer
 reporting                  a bug in a function becomes a line in the log, and an error that tells nothing of it
 error_of_status, unsupported                a framework's own error, and a missing route, as an `OpenAIError`
 map_answer, amap_answer    an answer whose body is iterated, for frameworks that hand over response objects
+StoreSession, recorded, arecorded           an answer that a store keeps as it leaves; see `Exchange.store`
 iterate, aiterate          an async iterator in sync code, and the reverse
 BodyReader, AppRequest, Answer              a request body coming in, the app's request, the app's answer going out
 request_headers, keys_left_out, raw_path, redirected    a WSGI environ, read, cleaned, and sent to another route
@@ -25,6 +26,7 @@ from openai_middleware.drivers.asgi import ASGIDriver, OpenAIMiddleware
 from openai_middleware.drivers.chunks import AsyncMappedAnswer, MappedAnswer, amap_answer, map_answer
 from openai_middleware.drivers.environ import keys_left_out, raw_path, redirected, request_headers
 from openai_middleware.drivers.framework_errors import error_of_status
+from openai_middleware.drivers.recording import arecorded, recorded
 from openai_middleware.drivers.wsgi import OpenAIWSGIMiddleware, WSGIDriver
 from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
@@ -36,6 +38,7 @@ from openai_middleware.handlers.response import Response
 from openai_middleware.headers import Header, as_bytes, as_text
 from openai_middleware.interfaces import ASGIApp, Environ, Message, Receive, Scope, Send, StartResponse, WSGIApp
 from openai_middleware.iteration import OwnLoop, aclose, aiterate, close, iterate
+from openai_middleware.keeping import StoreSession
 from openai_middleware.mistakes import Mistakes
 from openai_middleware.options import Options
 from openai_middleware.request.body import BodyReader
@@ -72,11 +75,13 @@ __all__ = [
     "Scope",
     "Send",
     "StartResponse",
+    "StoreSession",
     "WSGIApp",
     "WSGIDriver",
     "aclose",
     "aiterate",
     "amap_answer",
+    "arecorded",
     "arespond",
     "as_bytes",
     "as_text",
@@ -87,6 +92,7 @@ __all__ = [
     "keys_left_out",
     "map_answer",
     "raw_path",
+    "recorded",
     "redirected",
     "reporting",
     "request_headers",

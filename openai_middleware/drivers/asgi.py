@@ -6,11 +6,13 @@ from typing import Unpack
 from openai_middleware.config.checks import app_mistakes
 from openai_middleware.contract import GroupName, OpenAIEndpoint
 from openai_middleware.drivers.outgoing import Outgoing
+from openai_middleware.drivers.recording import RecordedSend
 from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
 from openai_middleware.handlers.asgi_app import answer_call
 from openai_middleware.interfaces import ASGIApp, Receive, Scope, Send, send_error
+from openai_middleware.keeping import StoreSession
 from openai_middleware.mistakes import report_mistakes
 from openai_middleware.options import Options
 from openai_middleware.request.call import CALL_KEY, AppRequest
@@ -56,9 +58,13 @@ class ASGIDriver:
         if exchange is None:
             await self.app(scope, receive, send)
             return
+        session = None
+        if exchange.store is not None:
+            session = exchange.store.session(scope)
+            send = RecordedSend(session, exchange.request_id, send)
         outgoing = Outgoing(exchange, send)
         try:
-            if (request := await _received(exchange, receive)) is None:
+            if (request := await _received(exchange, receive, session)) is None:
                 return
             call = request.call
             app_receive = outgoing.receiving(request.body, receive)
@@ -117,7 +123,7 @@ def _alone(error: Exception) -> Exception:
     return error
 
 
-async def _received(exchange: Exchange, receive: Receive) -> AppRequest | None:
+async def _received(exchange: Exchange, receive: Receive, session: StoreSession | None) -> AppRequest | None:
     """The app's request, or None where the client went away before the end of the body."""
     reader = exchange.body_reader
     body = None
@@ -128,6 +134,8 @@ async def _received(exchange: Exchange, receive: Receive) -> AppRequest | None:
                 return None
             body = reader.take(message.get("body", b""), is_last=not message.get("more_body", False))
         request = exchange.receive(body)
+        if session is not None:
+            request = await session.aprepare(request)
         if exchange.rewrite is not None:
             request = await exchange.rewrite.arequest(request, exchange.mount)
         return request

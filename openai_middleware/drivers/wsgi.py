@@ -10,12 +10,14 @@ from openai_middleware.answer.answer import Answer
 from openai_middleware.config.checks import app_mistakes
 from openai_middleware.contract import GroupName, OpenAIEndpoint
 from openai_middleware.drivers.environ import keys_left_out, raw_path, redirected, request_headers
+from openai_middleware.drivers.recording import RecordedStart
 from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
 from openai_middleware.handlers.wsgi_app import answer_call
 from openai_middleware.headers import as_bytes, as_text
 from openai_middleware.interfaces import Environ, ExcInfo, StartResponse, Write, WSGIApp, WSGIHeaders, start_error
+from openai_middleware.keeping import StoreSession
 from openai_middleware.mistakes import report_mistakes
 from openai_middleware.options import Options
 from openai_middleware.request.body import BodyReader
@@ -51,11 +53,12 @@ class WSGIDriver:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request, as PEP 3333 says."""
         path = _decoded(environ.get("SCRIPT_NAME", "")) + _decoded(environ.get("PATH_INFO", ""))
-        exchange = request = None
+        exchange = request = session = None
         try:
             exchange = self._open(environ, path)
             if exchange is not None:
-                request = _received(exchange, environ)
+                session = None if exchange.store is None else exchange.store.session(environ)
+                request = _received(exchange, environ, session)
         except OpenAIError as error:
             if exchange is not None:
                 exchange.refuse(error)
@@ -63,7 +66,12 @@ class WSGIDriver:
             return [] if environ["REQUEST_METHOD"] == "HEAD" else body
         if exchange is None or request is None:
             return self.app(environ, start_response)
-        return self._answered(exchange, request, _environ_for_app(request, environ, path), start_response)
+        app_environ = _environ_for_app(request, environ, path)
+        if session is None:
+            return self._answered(exchange, request, app_environ, start_response)
+        recorded = RecordedStart(session, exchange.request_id, start_response)
+        answer = self._answered(exchange, request, app_environ, recorded.start_response)
+        return _Leaving(recorded.chunks(answer), answer)
 
     def refused(self, error: OpenAIError, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request that does not reach the app."""
@@ -118,8 +126,10 @@ def _decoded(value: str) -> str:
     return value.encode("latin-1").decode("utf-8", "replace")
 
 
-def _received(exchange: Exchange, environ: Environ) -> AppRequest:
+def _received(exchange: Exchange, environ: Environ, session: StoreSession | None) -> AppRequest:
     request = exchange.receive(_read_body(exchange.body_reader, environ))
+    if session is not None:
+        request = session.prepare(request)
     return request if exchange.rewrite is None else exchange.rewrite.request(request, exchange.mount)
 
 

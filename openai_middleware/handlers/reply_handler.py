@@ -67,7 +67,7 @@ class ReplyHandler:
     def _request(self, call: OpenAICall) -> ChatRequest:
         if not (self.takes_choices and call.operation == CHAT):
             refuse_choices(call.kwargs)
-        return ChatRequest(call.operation, call.kwargs)
+        return ChatRequest(call.operation, call.kwargs, call.history)
 
     def _kwargs(self, request: ChatRequest) -> Mapping[str, Any]:
         kwargs = request.kwargs

@@ -21,7 +21,7 @@ def chat_call(call: OpenAICall, path: str) -> OpenAICall:
     Raises:
         BadRequestError: The request has no form in chat, or refers to what nobody stores.
     """
-    request = ChatRequest(call.operation, call.kwargs)
+    request = ChatRequest(call.operation, call.kwargs, call.history)
     kwargs = {"messages": request.messages, **request.kwargs}
     if call.operation == "completions.create":
         kwargs = {name: value for name, value in kwargs.items() if name not in _OF_COMPLETIONS}

@@ -1,6 +1,6 @@
 """A Responses request, or one for a text completion, in the form of chat completions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from openai_middleware.errors import BadRequestError
@@ -24,6 +24,7 @@ class ChatRequest:
     Args:
         operation: The operation that the client asked for.
         kwargs: The fields of its request.
+        history: The items of earlier turns, where a store has looked for them; None where nothing is stored.
 
     Attributes:
         messages: The messages.
@@ -33,11 +34,16 @@ class ChatRequest:
         BadRequestError: Something in the request has no form there, or refers to what nobody stores.
     """
 
-    def __init__(self, operation: str | None, kwargs: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        operation: str | None,
+        kwargs: Mapping[str, Any],
+        history: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
         self.kwargs: dict[str, Any]
         self.messages: Any
         if operation == "responses.create":
-            self.messages, self.kwargs = messages_of(kwargs), dict(_chat_fields(kwargs))
+            self.messages, self.kwargs = messages_of(kwargs, history), dict(_chat_fields(kwargs))
         elif operation == "completions.create":
             self.messages = [{"role": "user", "content": prompt_of(kwargs)}]
             self.kwargs = {name: value for name, value in kwargs.items() if name != "prompt"}
@@ -46,15 +52,22 @@ class ChatRequest:
             self.kwargs = {name: value for name, value in kwargs.items() if name != "messages"}
 
 
-def messages_of(request: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The messages that the instructions and the input of a Responses request are.
+def messages_of(request: Mapping[str, Any], history: Sequence[Mapping[str, Any]] | None = None) -> list[dict[str, Any]]:
+    """The messages that the instructions and the input of a Responses request are, with the history between them.
 
     Raises:
         BadRequestError: An item, or a part of one, has no form in chat.
     """
-    _refuse_what_refers_to_stored(request)
+    if history is None:
+        _refuse_what_refers_to_stored(request)
+    _refuse_what_is_not_served(request)
     messages = _Messages()
-    for field in ("instructions", "input"):
+    for field in ("instructions", "history", "input"):
+        if field == "history":
+            origin = "conversation" if request.get("previous_response_id") is None else "previous_response_id"
+            for item in history or ():
+                messages.add_item(item, origin)
+            continue
         value = request.get(field)
         if isinstance(value, str):
             messages.add({"role": "system" if field == "instructions" else "user", "content": value})
@@ -76,6 +89,9 @@ def _refuse_what_refers_to_stored(request: Mapping[str, Any]) -> None:
             identifier = value.get("id") if isinstance(value, Mapping) else value
             what = "Previous response with id" if field == "previous_response_id" else "Conversation with id"
             raise BadRequestError(f"{what} '{identifier}' not found. {_WAY_OUT}", param=field, code=code)
+
+
+def _refuse_what_is_not_served(request: Mapping[str, Any]) -> None:
     if request.get("background") is True:
         message = "This server has no background responses: leave `background` out."
         raise BadRequestError(message, param="background", code="unsupported_parameter")

@@ -42,6 +42,9 @@ class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
         body_params: The mapped body fields alone.
         request_headers: The request headers that the app sees, as they came; `headers` has them by name.
         delivery: Of this package alone.
+        history: The items of earlier turns that a store found for `previous_response_id` or `conversation`, the oldest
+            first; None where there is no store.
+        owner: Whose request it is to the store, as its `owner` says; None where nobody asked.
         request_id: What the answer has as `x-request-id`, unless the app gives it one of its own: the request's, else a
             new one.
     """
@@ -55,6 +58,8 @@ class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
     query_params: dict[str, Any]
     body_params: dict[str, Any]
     request_headers: Sequence[Header] = ()
+    history: Sequence[Mapping[str, Any]] | None = None
+    owner: str | None = None
     request_id: str = ""
     delivery: Delivery = msgspec.field(default_factory=Delivery)
 

@@ -39,7 +39,7 @@ class Template:
         if self._names <= kwargs.keys() or call.operation not in RENDERINGS:
             return self._fill(kwargs, {})
         is_chat = call.operation == CHAT
-        messages = kwargs.get("messages") if is_chat else ChatRequest(call.operation, kwargs).messages
+        messages = kwargs.get("messages") if is_chat else ChatRequest(call.operation, kwargs, call.history).messages
         return self._fill(kwargs, {"messages": messages, "prompt": last_prompt(messages)})
 
 

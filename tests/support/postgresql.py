@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: on a free port of this machine, in a temporary folder, gone with the process."""
+"""A PostgreSQL server of the tests' own: on a free port, in a temporary folder, gone with the process."""
 
 import atexit
 import itertools
