@@ -77,7 +77,12 @@ class Settings:
             self.backend.open()
         except UnavailableError as error:
             logger.error("The store is not available, and will be tried again: %s.", error)
-        # A server that forks its workers now would have them talk through the same connections.
+
+    def close(self) -> None:
+        """Let go of threads and connections. A database in memory is gone then."""
+        if self._threads is not None:
+            self._threads.shutdown()
+            self._threads = None
         self.backend.close()
 
 

@@ -131,7 +131,7 @@ class Backend(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of all connections. What is called afterwards opens new ones."""
+        """Let go of all connections."""
 
     def keep_turn(self, owner: str, turn: Turn) -> None:
         """Keep a response and its items, in one transaction. One of the same id is replaced.

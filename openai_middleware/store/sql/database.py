@@ -59,11 +59,13 @@ class Database:
             if not self._is_open:
                 self._run(self._writer, schema.create)
                 self._is_open = True
+                if not _is_in_memory(self._engine.url):
+                    # A server that forks its workers now would have all of them talk through this connection.
+                    self._engine.dispose()
 
     def close(self) -> None:
-        """Close all connections that are not in use."""
-        if not _is_in_memory(self._engine.url):
-            self._engine.dispose()
+        """Close all connections that are not in use. A database in memory is gone then."""
+        self._engine.dispose()
 
     def leave_connections(self) -> None:
         """Leave all connections to the process that this one was forked from."""
