@@ -1,7 +1,8 @@
 """Ask this project's documentation, with the official OpenAI SDK as the client.
 
 A FastAPI app that searches the documentation with SQLite's full-text search. Functions that reply answer chat
-completions, Responses and text completions with what it finds; routes of the app serve files and searches.
+completions, Responses and text completions with what it finds; routes of the app serve files and searches. A store
+keeps what was answered, in memory.
 
     python docs/examples/ask_docs.py [--port PORT]
 
@@ -26,6 +27,7 @@ from fastapi.responses import PlainTextResponse
 from openai_middleware import Dispatcher, OpenAICall, Reply, ToolCall, Usage
 from openai_middleware.adapters.fastapi import openai_call, set_openai_frontend
 from openai_middleware.errors import BadRequestError, InternalServerError
+from openai_middleware.store import Store, by_api_key
 
 Json = dict[str, Any]
 Call = Annotated[OpenAICall, Depends(openai_call)]
@@ -33,7 +35,7 @@ Call = Annotated[OpenAICall, Depends(openai_call)]
 library = documentation()
 app = FastAPI(title="Ask the docs")
 dispatch = Dispatcher()
-set_openai_frontend(app, prefix="/v1", handlers=dispatch)
+set_openai_frontend(app, prefix="/v1", handlers=dispatch, store=Store("sqlite://", owner=by_api_key))
 
 
 # Functions that reply

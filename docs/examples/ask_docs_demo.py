@@ -122,20 +122,53 @@ def streams(client: openai.OpenAI) -> None:
 
 def tools(client: openai.OpenAI) -> None:
     heading("An agent: the app asks for a call, and the client makes it")
-    items: list[Any] = [{"role": "user", "content": "What does a Flask view get?"}]
-    called(f'client.responses.create(model="ask-docs-agent", input={items}, tools=[READ_PAGE], store=False)')
-    response = client.responses.create(model="ask-docs-agent", input=items, tools=[READ_PAGE], store=False)
-    items += response.output
+    question = "What does a Flask view get?"
+    called(f'client.responses.create(model="ask-docs-agent", input="{question}", tools=[READ_PAGE])')
+    response = client.responses.create(model="ask-docs-agent", input=question, tools=[READ_PAGE])
+    outputs: list[Any] = []
     for call in response.output:
         assert call.type == "function_call"
         came_back(f"{call.name}({call.arguments})")
         text = client.files.content(**json.loads(call.arguments)).text
-        items.append({"type": "function_call_output", "call_id": call.call_id, "output": text})
+        outputs.append({"type": "function_call_output", "call_id": call.call_id, "output": text})
 
-    called('client.responses.create(model="ask-docs-agent", input=[..., the call, its output], ...)')
-    response = client.responses.create(model="ask-docs-agent", input=items, tools=[READ_PAGE], store=False)
+    called('client.responses.create(model="ask-docs-agent", input=[the output], previous_response_id=..., ...)')
+    response = client.responses.create(
+        model="ask-docs-agent", input=outputs, tools=[READ_PAGE], previous_response_id=response.id
+    )
     came_back(response.output_text)
     expect(response.output_text, "Read on there. It begins with: # Flask")
+
+
+def stored(client: openai.OpenAI) -> None:
+    heading("Stored: conversations, and lists of what was answered")
+    called('client.conversations.create(metadata={"about": "Flask"})')
+    talk = client.conversations.create(metadata={"about": "Flask"})
+    came_back(talk.id)
+    for question in ("What does a Flask view get?", "And a Django view?"):
+        called(f'client.responses.create(model="ask-docs", input="{question}", conversation="{talk.id}")')
+        came_back(
+            client.responses.create(model="ask-docs", input=question, conversation=talk.id).output_text, most_lines=1
+        )
+
+    called(f'client.conversations.items.list("{talk.id}", order="asc")')
+    items = list(client.conversations.items.list(talk.id, order="asc"))
+    came_back(f"{[item.role if item.type == 'message' else item.type for item in items]}")
+    expect([item.type for item in items], ["message", "reasoning", "message"] * 2)
+
+    called('client.chat.completions.create(model="ask-docs", messages=[...], store=True)  # twice')
+    for question in ("What is a reply?", "What is the bridge?"):
+        client.chat.completions.create(model="ask-docs", messages=messages_with(question), store=True)
+    called("client.chat.completions.list(limit=1)")
+    completions = list(client.chat.completions.list(limit=1))
+    for completion in completions:
+        [asked] = client.chat.completions.messages.list(completion.id)
+        came_back(f"{completion.id}: {asked.content}")
+    expect(len(completions), 2)
+
+    called(f'client.chat.completions.delete("{completions[0].id}")')
+    came_back(f"deleted={client.chat.completions.delete(completions[0].id).deleted}")
+    expect([left.id for left in client.chat.completions.list()], [completions[1].id])
 
 
 def files(client: openai.OpenAI) -> None:
@@ -279,6 +312,7 @@ def main() -> None:
         answers(client)
         streams(client)
         tools(client)
+        stored(client)
         files(client)
         broken_streams(client)
         errors(client)

@@ -44,9 +44,15 @@ class StoredOperation:
         return self
 
     def run(self, call: OpenAICall, *first: Any, loop: OwnLoop | None = None) -> Response:
-        """See `CallHandler.run`."""
+        """See `CallHandler.run`.
+
+        Raises:
+            RuntimeError: The adapter does not know of stores: it has not said who asks.
+        """
+        if call.owner is None:
+            raise RuntimeError("This adapter has no part for a store: `Exchange.store` has to prepare the request.")
         try:
-            answer = self._answer(Stored(self._store.backend, call.owner or ""), call.kwargs)
+            answer = self._answer(Stored(self._store.backend, call.owner), call.kwargs)
         except (UnavailableError, TooLargeError) as error:
             raise not_available(error) from error
         call.delivery.is_final = True

@@ -116,6 +116,7 @@ class Completion:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
+# --8<-- [start:backend]
 class Backend(Protocol):
     """A database as the store needs it. Its methods block, and are called in threads.
 
@@ -226,3 +227,6 @@ class Backend(Protocol):
 
     def delete_conversation_item(self, owner: str, conversation_id: str, item_id: str) -> bool:
         """Take an item out of a conversation, and whether it was in there."""
+
+
+# --8<-- [end:backend]

@@ -89,7 +89,7 @@ def outputs(page: str) -> dict[str, list[str]]:
     ("page", "name", "expected"),
     [
         (page, name, expected)
-        for page in ("answers.md", "replies.md", "bridge.md", "rewrites.md")
+        for page in ("answers.md", "replies.md", "bridge.md", "rewrites.md", "store.md")
         for name, expected in outputs(page).items()
     ],
 )
@@ -126,6 +126,8 @@ def test_demo_shows_every_call_and_ends_well(demo: subprocess.CompletedProcess[s
         *["chat.completions.create", "responses.create", "completions.create", "models.list"],
         *["chat.completions.create", "responses.create", "responses.stream"],
         *["responses.create"] * 2,
+        *["conversations.create", "responses.create", "responses.create", "conversations.items.list"],
+        *["chat.completions.create", "chat.completions.list", "chat.completions.delete"],
         *["files.list", "files.create", "vector_stores.search", "responses.create", "files.delete"],
         *["chat.completions.create", "responses.create"],
         *["files.retrieve", "responses.create", "responses.create", "post"],
@@ -139,6 +141,7 @@ def test_demo_shows_every_call_and_ends_well(demo: subprocess.CompletedProcess[s
         "    the same usage: True",
         "    status='completed', the same text: True",
         "    Read on there. It begins with: # Flask",
+        "    ['user', 'reasoning', 'assistant', 'user', 'reasoning', 'assistant']",
         "    iterating over it fetches the next pages too: True",
         "    openai.NotFoundError: Error code: 404 - There is no file with this id.",
         "    param='file_id', code='not_found', type='invalid_request_error'",

@@ -74,7 +74,8 @@ def run(chosen: list[Client], app: OpenAIMiddleware) -> list[Result]:
     CACHE.mkdir(exist_ok=True)
     logging.basicConfig(filename=CACHE / "server.log", filemode="w")
     with ExitStack() as stack:
-        urls = {"OPENAI_BASE_URL": f"{stack.enter_context(uvicorn_server(app))}/v1"}
+        url = stack.enter_context(uvicorn_server(app))
+        urls = {"OPENAI_BASE_URL": f"{url}/v1", "STORED_BASE_URL": f"{url}{agent.STORED}"}
         for name, serving in SERVERS.items():
             urls[f"HELP_DESK_{name.upper()}"] = f"{stack.enter_context(serving())}/v1"
         pool = stack.enter_context(ThreadPoolExecutor(AT_ONCE))

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from openai_middleware import Dispatcher, HandlerApp, OpenAIMiddleware, Reply, ToolCall, Usage, errors
+from openai_middleware.store import Store, by_api_key
 
 Json = dict[str, Any]
 Item = str | Reply | ToolCall | Usage
@@ -177,8 +178,16 @@ def chat_only() -> OpenAIMiddleware:
     chat.reply("chat.completions.create", "completions.create")(agent)
     chat("models.list")(models)
     chat("embeddings.create")(embed)
-    return OpenAIMiddleware(HandlerApp(chat), prefix="/v1")
+    return OpenAIMiddleware(HandlerApp(chat), prefix=["/v1", STORED])
 
 
-app = OpenAIMiddleware(HandlerApp(dispatch), prefix="/v1")
-bridged = OpenAIMiddleware(chat_only(), prefix="/v1", rewrites={"responses.create": "chat.completions.create"})
+# Where the same app has a store: most clients ask for none, and are to work without one.
+STORED = "/stored/v1"
+BRIDGE = {"responses.create": "chat.completions.create"}
+
+stored = OpenAIMiddleware(HandlerApp(dispatch), prefix=STORED, store=Store("sqlite://", owner=by_api_key))
+app = OpenAIMiddleware(stored, prefix="/v1", handlers=dispatch)
+bridged_and_stored = OpenAIMiddleware(
+    chat_only(), prefix=STORED, rewrites=BRIDGE, store=Store("sqlite://", owner=by_api_key)
+)
+bridged = OpenAIMiddleware(bridged_and_stored, prefix="/v1", rewrites=BRIDGE)

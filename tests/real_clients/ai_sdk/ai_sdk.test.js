@@ -185,6 +185,30 @@ describe("others", () => {
     await assert.rejects(generateText({ ...options, messages }), /store/);
   });
 
+  test("three turns with a tool loop on a server with a store", async () => {
+    const asked = [];
+    const stored = createOpenAI({
+      baseURL: process.env.STORED_BASE_URL,
+      fetch: (url, init) => {
+        asked.push(...JSON.parse(init.body).input);
+        return fetch(url, init);
+      },
+    });
+    const options = { model: stored("agent"), maxRetries: 0, tools, stopWhen };
+    const messages = [];
+    const texts = [];
+    for (const content of ["Hello", "What is the weather?", "What did I say first?"]) {
+      messages.push({ role: "user", content });
+      const { text, responseMessages } = await generateText({ ...options, messages });
+      messages.push(...responseMessages);
+      texts.push(text);
+    }
+
+    assert.match(texts[1], /The tool said: "?21 degrees in/);
+    assert.deepEqual([texts[0], texts[2]], ["Hello from the agent.", "You said: Hello"]);
+    assert.ok(asked.some(({ type }) => type === "item_reference"));
+  });
+
   test("text completions", async () => {
     const { text } = await generateText({ model: openai.completion("agent"), prompt: "Hello" });
 

@@ -1,0 +1,217 @@
+"""What a user says of a store, and what it costs those who have none."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openai_middleware import Dispatcher, HandlerApp, OpenAIMiddleware
+from openai_middleware.adapters.django.checks import check_settings
+from openai_middleware.errors import ConfigurationError
+from openai_middleware.iteration import is_on_asyncio
+from openai_middleware.store import Backend, Store, by_api_key
+from tests.store.apps import asgi_app, dispatch
+from tests.support.django_site import DjangoSite
+from tests.support.drivers import http_scope, request_messages
+
+
+def mistakes(**arguments: Any) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        Store("sqlite://", **arguments)
+    return [mistake.code for mistake in caught.value.mistakes]
+
+
+def test_all_mistakes_are_told_together() -> None:
+    assert mistakes(owner="ada", ttl=0, max_bytes=0.5) == ["store_owner", "store_ttl", "store_max_bytes"]
+    assert mistakes(owner="shared", ttl=timedelta(0)) == ["store_ttl"]
+    assert mistakes(owner="shared", max_bytes=True) == ["store_max_bytes"]
+    with pytest.raises(TypeError, match="owner"):
+        Store("sqlite://")  # type: ignore[call-arg]
+
+
+def test_something_else_than_a_store_is_refused() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        OpenAIMiddleware(HandlerApp(dispatch), prefix="/v1", store="sqlite://")  # type: ignore[arg-type]
+    assert [mistake.code for mistake in caught.value.mistakes] == ["store_type"]
+
+
+@pytest.mark.parametrize(
+    ("store", "ids"),
+    [
+        ({"url": "sqlite://", "owner": "tests.store.apps.django_owner"}, []),
+        ({"url": "sqlite://", "owner": "shared", "ttl": 60, "max_bytes": None}, []),
+        ({"url": "sqlite://"}, ["store_owner"]),
+        ({"owner": "no.such.function"}, ["settings_import"]),
+        ({"url": "mysql://x/y", "owner": "shared"}, ["store_url"]),
+        ({"url": "sqlite://", "owner": "shared", "size": 1, "ttl": -1}, ["extra_forbidden"]),
+        ({"url": "sqlite://", "owner": "shared", "ttl": -1}, ["store_ttl"]),
+        ("sqlite://", ["store_type"]),
+    ],
+)
+def test_django_checks_the_setting(store: Any, ids: list[str]) -> None:
+    site = DjangoSite("sync", lambda request: None)
+    with site.active(), django_setting({"prefix": "/v1", "store": store}):
+        found = check_settings(None)
+    assert [message.id for message in found] == [f"openai_middleware.{id}" for id in ids]
+    assert all(str(message.obj).startswith("store") for message in found)
+
+
+def django_setting(options: Any) -> Any:
+    from django.test.utils import override_settings
+
+    return override_settings(OPENAI_MIDDLEWARE=options)
+
+
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        ({"headers": [(b"Authorization", b"Bearer a")]}, {"HTTP_AUTHORIZATION": "Bearer a"}),
+        ({"headers": [(b"authorization", b"no"), (b"authorization", b"Bearer a")]}, {"HTTP_AUTHORIZATION": "Bearer a"}),
+        ({"headers": [(b"api-key", b"a")]}, {"HTTP_API_KEY": "a"}),
+    ],
+)
+def test_key_is_the_same_by_every_interface(given: Any, same: Any) -> None:  # P1
+    assert by_api_key(given) == by_api_key(same)
+    assert by_api_key(given) != by_api_key({"HTTP_AUTHORIZATION": "Bearer b"})
+    assert by_api_key({"headers": []}) is by_api_key({}) is by_api_key(None) is None
+
+
+def test_nothing_of_it_is_imported_where_there_is_no_store() -> None:  # P10
+    code = """if True:
+        import json, sys
+        from openai_middleware import OpenAIMiddleware
+        from openai_middleware.adapters.django import OpenAIMiddleware as Django
+        OpenAIMiddleware(print, prefix="/v1")
+        without = [name for name in sys.modules if "sqlalchemy" in name or "openai_middleware.store" in name]
+        from openai_middleware.store import Store
+        own = [name for name in sys.modules if "sqlalchemy" in name]
+        Store("sqlite://", owner="shared")
+        print(json.dumps([without, own, "sqlalchemy" in sys.modules, "psycopg" in sys.modules]))
+    """
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [[], [], True, False]
+
+
+class Watched:
+    """A backend that notes in which threads it works."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.threads: set[str] = set()
+        self.was_on_loop = False
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any) -> Any:
+            if name not in ("open", "close"):
+                self.threads.add(threading.current_thread().name.partition("_")[0])
+                self.was_on_loop |= is_on_asyncio()
+            return getattr(self.backend, name)(*args)
+
+        return call
+
+
+async def sent_by(app: Any, method: str, target: str, body: Any = b"", *, leaves_after: int | None = None) -> Any:
+    """What a client gets; one that leaves does so after so many messages."""
+    pending = request_messages(body if isinstance(body, bytes) else json.dumps(body).encode())
+    messages: list[Any] = []
+    has_left = asyncio.Event()
+
+    async def receive() -> Any:
+        if pending:
+            return pending.pop(0)
+        await has_left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        messages.append(message)
+        if leaves_after is not None and len(messages) > leaves_after:
+            has_left.set()
+            await asyncio.sleep(0)
+
+    await app(http_scope(method, target), receive, send)
+    return messages
+
+
+async def test_event_loop_does_not_wait_for_the_database() -> None:  # P10
+    watched = Watched(Store("sqlite://", owner="shared").backend)
+    store = Store(watched, owner="shared")
+    app = asgi_app(store)
+    [_, body] = await sent_by(app, "POST", "/v1/responses", {"model": "m", "input": "Hi"})
+    id = json.loads(body["body"])["id"]
+    await sent_by(
+        app, "POST", "/v1/responses", {"model": "m", "input": "Hi", "previous_response_id": id, "stream": True}
+    )
+    await sent_by(app, "GET", f"/v1/responses/{id}")
+    [start, _] = await sent_by(app, "GET", "/v1/chat/completions")
+    assert start["status"] == 200
+    assert watched.threads == {"openai-store"}
+    assert not watched.was_on_loop
+    store.close()
+
+
+async def test_client_that_leaves_in_the_middle_leaves_nothing_behind() -> None:  # P2
+    endless = Dispatcher()
+    is_closed = asyncio.Event()
+
+    @endless.reply
+    async def count(messages: Any) -> Any:
+        try:
+            while True:
+                yield "and on "
+                await asyncio.sleep(0)
+        finally:
+            is_closed.set()
+
+    store = Store("sqlite://", owner="shared")
+    app = OpenAIMiddleware(HandlerApp(endless), prefix="/v1", store=store)
+    messages = await sent_by(app, "POST", "/v1/responses", {"model": "m", "input": "x", "stream": True}, leaves_after=4)
+    await is_closed.wait()
+    begun = json.loads(messages[1]["body"].split(b"data: ")[1].split(b"\n")[0])
+    [start, _] = await sent_by(app, "GET", f"/v1/responses/{begun['response']['id']}")
+    assert start["status"] == 404
+    store.close()
+
+
+FORKING = """if True:
+    import asyncio, os, sys
+    from openai_middleware.store import Item, Store
+    store = Store(sys.argv[1], owner="shared")
+    store.open()
+    store.backend.create_conversation("o", "parent", b"{}", [Item("x", b"{}")])
+    store.threads.submit(print).result()
+    if os.fork() == 0:
+        store.threads.submit(store.backend.create_conversation, "o", "child", b"{}", []).result(20)
+        store.close()
+        os._exit(0)
+    _, status = os.wait()
+    assert status == 0, status
+    assert store.backend.conversation("o", "child") and store.backend.conversation("o", "parent")
+    store.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_server_may_fork_behind_a_store(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-c", FORKING, f"sqlite:///{tmp_path / 'openai.db'}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_adapter_that_does_not_know_of_stores_serves_nothing_stored() -> None:  # P1
+    from openai_middleware.drivers import Frontend
+
+    store = Store("sqlite://", owner=by_api_key)
+    exchange = Frontend(prefix="/v1", store=store).open("GET", "/v1/chat/completions", b"", [])
+    assert exchange is not None
+    assert exchange.handler is not None
+    request = exchange.receive(b"")
+    with pytest.raises(RuntimeError, match="no part for a store"):
+        exchange.handler.handler_for(request.call).run(request.call)
+    store.close()
