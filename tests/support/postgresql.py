@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import sqlalchemy as sa
-
 # Debian keeps the programs of each version in a folder of its own, which is not in PATH.
 DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name.split(".")[0]))
 NOT_TRIED = (
@@ -81,6 +79,8 @@ class Server:
 
     def url(self) -> str:
         """The URL of a new, empty place for tables."""
+        import sqlalchemy as sa  # not for those who only ask whether there is a server
+
         name = f"test_{next(_numbers)}"
         base = f"postgresql+psycopg://tests@127.0.0.1:{self.port}/postgres"
         engine = sa.create_engine(base)
