@@ -37,6 +37,10 @@ def searchable(text: str) -> str:
 
 
 def searchable_metadata(metadata: Mapping[Any, Any]) -> dict[str, str]:
-    """What completions can be listed by of some metadata."""
+    """What completions can be listed by of some metadata: what OpenAI would take of it."""
     texts = [(name, value) for name, value in metadata.items() if isinstance(name, str) and isinstance(value, str)]
-    return {searchable(name): searchable(value) for name, value in texts}
+    return {
+        searchable(name): searchable(value)
+        for name, value in texts
+        if len(name) <= _LONGEST_NAME and len(value) <= _LONGEST_VALUE
+    }

@@ -101,7 +101,8 @@ class CompletionSession(Session):
             return request
         owner = self._identified()
         # A copy: the function that replies may change its messages.
-        messages = encoded(kwargs.get("messages") or [])
+        given = kwargs.get("messages")
+        messages = encoded(given if isinstance(given, list) else [])
         is_stream, metadata = kwargs.get("stream") is True, kwargs.get("metadata")
         self.recorder = CompletionRecorder(self._store.backend, owner, messages, metadata, is_stream=is_stream)
         return _with_call(request, owner=owner)

@@ -62,7 +62,7 @@ def page_of(kwargs: Kwargs, order: Literal["asc", "desc"]) -> Page:
         BadRequestError: A parameter is none that lists know.
     """
     limit = kwargs.get("limit", DEFAULT_LIMIT)
-    if not 1 <= limit <= MAX_LIMIT:
+    if not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
         raise BadRequestError(f"`limit` is a number from 1 to {MAX_LIMIT}.", param="limit", code="invalid_value")
     asked = kwargs.get("order", order)
     if asked not in ("asc", "desc"):
