@@ -50,7 +50,7 @@ def fill(backend: Backend, count: int) -> None:
         )
         backend.keep_turn(owner, turn)
         if number % 10 == 1:
-            metadata = {"tenth": str(number % 100)}
+            metadata = {"tenth": str(number % 100)} | ({"one": "1"} if number == 101 else {})
             completion = Completion(id=f"c{number}", data=RESPONSE, messages=b"[]", model="m", metadata=metadata)
             backend.keep_completion(OWNER, completion)
 
@@ -87,7 +87,9 @@ def operations(backend: Backend, count: int, last: str) -> dict[str, Callable[[]
         "input_items": lambda: backend.input_items(OWNER, middle, Page(20, "desc")),
         f"chain of {CHAIN}": lambda: backend.history(OWNER, last, 1000, 1 << 24),
         "list, 20": lambda: backend.completions(OWNER, Page(20, "desc", after), None, {}),
+        "list by model": lambda: backend.completions(OWNER, Page(20, "asc"), "m", {}),
         "list by metadata": lambda: backend.completions(OWNER, Page(20, "asc"), None, {"tenth": "1"}),
+        "list of one": lambda: backend.completions(OWNER, Page(20, "asc"), None, {"one": "1"}),
         "keep": keep,
     }
 
@@ -173,7 +175,7 @@ class Busy:
             self.computed = max(self.computed, time.thread_time() - computed)
             self.passed = max(self.passed, time.perf_counter() - passed)
 
-        asyncio.Handle._run = timed  # type: ignore[method-assign]
+        asyncio.Handle._run = timed  # type: ignore[method-assign, assignment]
         return self
 
     def __exit__(self, *_: object) -> None:

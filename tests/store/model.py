@@ -74,7 +74,7 @@ class Model:
         held.is_deleted = True
         parent: str | None = id
         while parent in self.responses and self.responses[parent].is_deleted:
-            if any(one.parent == parent for one in self.responses.values()):
+            if any(one.parent == parent for id, one in self.responses.items() if id != parent):
                 break
             parent = self.responses.pop(parent).parent
         return True
@@ -84,9 +84,10 @@ class Model:
             return None
         found: list[Item] = []
         at: str | None = id
-        for _ in range(len(self.responses)):
-            if at is None or at not in self.responses:
-                break
+        seen = set[str]()
+        # A response that replaced another may follow itself.
+        while at in self.responses and at not in seen:
+            seen.add(at)
             found = [*self.responses[at].input, *self.responses[at].output, *found]
             at = self.responses[at].parent
         return found

@@ -97,14 +97,18 @@ def backend(url: str, opened: Opened) -> SQLBackend:
 # --- all of it, against the model
 
 OWNERS = st.sampled_from(["ada", "bob"])
-IDS = st.sampled_from(["a", "b", "c", "d"])
+IDS = st.sampled_from(["a", "b", "c"])
 MAYBE_IDS = st.none() | IDS
-ITEMS = st.lists(st.tuples(st.sampled_from(["i1", "i2", "i3", "i4", "i5"]), st.sampled_from("xy")), max_size=3)
+ITEMS = st.lists(st.tuples(st.sampled_from(["i1", "i2", "i3"]), st.sampled_from("xy")), max_size=3)
 METADATA = st.dictionaries(st.sampled_from(["k", "l"]), st.sampled_from(["1", "2"]), max_size=2)
 PAGES = st.tuples(st.integers(1, 3), st.sampled_from(["asc", "desc"]))
+KEEP_TURN = st.tuples(st.just("keep_turn"), OWNERS, IDS, MAYBE_IDS, ITEMS, ITEMS, st.none(), st.just(False))
+TALK = st.tuples(st.just("keep_turn"), OWNERS, MAYBE_IDS, MAYBE_IDS, ITEMS, ITEMS, IDS, st.booleans())
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("keep_turn"), OWNERS, MAYBE_IDS, MAYBE_IDS, ITEMS, ITEMS, MAYBE_IDS, st.booleans()),
+        KEEP_TURN,
+        KEEP_TURN,
+        TALK,
         st.tuples(st.just("delete_response"), OWNERS, IDS),
         st.tuples(st.just("keep_completion"), OWNERS, IDS, st.sampled_from("mn"), METADATA),
         st.tuples(st.just("update_completion"), OWNERS, IDS, METADATA),
@@ -116,7 +120,8 @@ STEPS = st.lists(
         st.tuples(st.just("delete_conversation"), OWNERS, IDS),
         st.tuples(st.just("read"), OWNERS, IDS, PAGES, st.none() | st.sampled_from("mn"), METADATA),
     ),
-    max_size=25,
+    min_size=20,  # short ones have nothing yet that they could meet
+    max_size=40,
 )
 
 
@@ -182,7 +187,7 @@ class Both:
         assert model.keep_turn(made, items, head_is_right=not is_stale)
 
     def outputs(self, owner: str, id: str) -> list[Item]:
-        history = self.backend.history(owner, id, 10**6, 1 << 30)
+        history = self.backend.history(owner, id, 1000, 1 << 30)
         response = self.backend.response(owner, id)
         assert history is not None
         assert response is not None
@@ -265,7 +270,7 @@ class Both:
         backend = self.backend
         found = backend.response(owner, id)
         assert (None if found is None else json.loads(found)) == model.response(id)
-        assert backend.history(owner, id, 10**6, 1 << 30) == model.history(id)
+        assert backend.history(owner, id, 1000, 1 << 30) == model.history(id)
         known = model.all_items()
         assert backend.items(owner, [*known, "nobody"]) == known
         has_input = model.response(id) is not None
@@ -317,14 +322,14 @@ def test_random_sequences_of_several_owners_agree_with_a_naive_model(
     backend = opened(url_of(database, tmp_path), ttl=3600)
     examples = iter(range(10**9))
 
-    @settings(max_examples=30 if database == "memory" else 10)
+    @settings(max_examples=25 if database == "memory" else 8)
     @given(steps=STEPS)
     def agrees(steps: list[Any]) -> None:
         both = Both(backend, str(next(examples)))
         for step in steps:
             both.do(step)
         for who in ("ada", "bob"):
-            for id in "abcd":
+            for id in "abc":
                 both.do(("read", who, id, (2, "desc"), None, {}))
 
     agrees()
@@ -670,7 +675,9 @@ def test_every_query_goes_by_an_index(backend: SQLBackend) -> None:
     backend.history("ada", "2", 9, 9999)
     backend.items("ada", ["in_1"])
     for order in ("asc", "desc"):
-        backend.completions("ada", Page(2, order, "1"), "m", {"k": "v"})
+        backend.completions("ada", Page(2, order, "1"), "m", {"k": "v", "l": "w"})
+        backend.completions("ada", Page(2, order), "m", {})
+        backend.completions("ada", Page(2, order), None, {"k": "v"})
     backend.conversation_history("ada", "c", 0x7FFFFFFF)
     backend.conversation_items("ada", "c", Page(2, "desc", "x"))
     backend.conversation_item("ada", "c", "x")
@@ -691,3 +698,6 @@ def test_every_query_goes_by_an_index(backend: SQLBackend) -> None:
     for query, plan in plans.items():
         scans = [step for step in plan if "Seq Scan on openai" in step or step.startswith("SCAN openai")]
         assert not scans, (query, plan)
+        # Lists come in their order, whatever they are narrowed to.
+        if "LIMIT" in query and "ORDER BY" in query and not is_postgresql:
+            assert not [step for step in plan if "TEMP B-TREE" in step], (query, plan)

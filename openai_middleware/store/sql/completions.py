@@ -20,7 +20,7 @@ class Completions(Transactions):
         def keep(rows: OwnerRows) -> None:
             columns = {"messages": completion.messages, "model": completion.model}
             rows.add_object(COMPLETION, completion.id, completion.data, **columns)
-            _label(rows, completion.id, completion.metadata)
+            _label(rows, completion.id, rows.now, completion.metadata)
 
         self._keep(owner, keep, len(completion.data) + len(completion.messages), completion.id)
 
@@ -44,12 +44,13 @@ class Completions(Transactions):
         """See `Backend.update_completion`."""
 
         def update(rows: OwnerRows) -> bytes | None:
-            data = rows.give_metadata(COMPLETION, completion_id, metadata)
-            if data is not None:
-                of_completion = (labels.c.owner == owner, labels.c.completion == completion_id)
-                rows.connection.execute(labels.delete().where(*of_completion))
-                _label(rows, completion_id, metadata)
-            return data
+            found = rows.object(COMPLETION, completion_id, o.created, is_locked=True)
+            if found is None:
+                return None
+            of_completion = (labels.c.owner == owner, labels.c.completion == completion_id)
+            rows.connection.execute(labels.delete().where(*of_completion))
+            _label(rows, completion_id, found.created, metadata)
+            return rows.give_metadata(COMPLETION, completion_id, metadata)
 
         return self._change(owner, update)
 
@@ -64,29 +65,34 @@ def _page_query(rows: OwnerRows, page: Page, model: str | None, metadata: Mappin
     Raises:
         UnknownCursorError: There is no completion with the id `after`.
     """
-    query = sa.select(o.id, o.data).where(o.owner == rows.owner, o.kind == COMPLETION, o.changed > rows.horizon)
+    # The sum keeps databases from going by age, and from sorting all that they find so.
+    query = sa.select(o.id, o.data).where(o.owner == rows.owner, o.kind == COMPLETION, o.changed + 0 > rows.horizon)
     if model is not None:
         query = query.where(o.model == model)
-    for name, value in metadata.items():
-        has_label = (labels.c.owner == o.owner, labels.c.completion == o.id)
-        query = query.where(sa.exists().where(*has_label, labels.c.name == name, labels.c.value == value))
+    created, identifier = o.created, o.id
+    for index, (name, value) in enumerate(metadata.items()):
+        label = labels.alias().c
+        has_label = (label.owner == rows.owner, label.completion == o.id, label.name == name, label.value == value)
+        if index:
+            query = query.where(sa.exists().where(*has_label))
+        else:
+            # They have their order in an index, however few they are.
+            query = query.where(*has_label)
+            created, identifier = label.created, label.completion
     if page.after is not None:
         after = rows.object(COMPLETION, page.after, o.created)
         if after is None:
             raise UnknownCursorError
-        cursor = sa.tuple_(o.created, o.id)
+        cursor = sa.tuple_(created, identifier)
         at = sa.tuple_(sa.literal(after.created, sa.BigInteger), sa.literal(page.after, o.id.type))
         query = query.where(cursor > at if page.order == "asc" else cursor < at)
-    by = (o.created, o.id) if page.order == "asc" else (o.created.desc(), o.id.desc())
+    by = (created, identifier) if page.order == "asc" else (created.desc(), identifier.desc())
     return query.order_by(*by).limit(page.limit + 1)
 
 
-def _label(rows: OwnerRows, completion_id: str, metadata: Mapping[str, str]) -> None:
+def _label(rows: OwnerRows, completion_id: str, created: int, metadata: Mapping[str, str]) -> None:
+    own = {"owner": rows.owner, "completion": completion_id, "created": created}
     if metadata:
         rows.connection.execute(
-            labels.insert(),
-            [
-                {"owner": rows.owner, "completion": completion_id, "name": name, "value": value}
-                for name, value in metadata.items()
-            ],
+            labels.insert(), [{**own, "name": name, "value": value} for name, value in metadata.items()]
         )

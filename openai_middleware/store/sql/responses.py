@@ -86,7 +86,7 @@ class Responses(Transactions):
             if found.turns > max_turns or found.weight > max_bytes:
                 raise TooLongError
             # In two queries: databases guess badly how long a chain is.
-            turns = list(dict.fromkeys(rows.connection.scalars(_chain_query(rows, response_id, found.turns))))
+            turns = list(dict.fromkeys(rows.connection.scalars(_chain_query(rows, response_id, max_turns))))
             items: dict[str, list[Item]] = {turn: [] for turn in reversed(turns)}
             query = rows.linked_to(RESPONSE, turns, k.holder, o.id, o.data).order_by(k.holder, k.position)
             for row in rows.connection.execute(query):

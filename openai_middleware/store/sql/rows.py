@@ -207,7 +207,8 @@ class OwnerRows:
 
     def has_children(self, response_id: str) -> bool:
         """Whether a response is followed by another."""
-        query = sa.select(sa.literal(1)).where(o.owner == self.owner, o.parent == response_id, o.kind == RESPONSE)
+        is_child = (o.owner == self.owner, o.parent == response_id, o.kind == RESPONSE, o.id != response_id)
+        query = sa.select(sa.literal(1)).where(*is_child)
         return self.connection.scalar(query.limit(1)) is not None
 
     def settle(self) -> int:

@@ -44,6 +44,12 @@ objects = sa.Table(
     sa.Index("openai_objects_by_age", "changed"),
     sa.Index("openai_objects_by_age_of_owner", "owner", "changed"),
     sa.Index(
+        "openai_objects_by_model",
+        *("owner", "kind", "model", "created", "id"),
+        sqlite_where=sa.text("model IS NOT NULL"),
+        postgresql_where=sa.text("model IS NOT NULL"),
+    ),
+    sa.Index(
         "openai_objects_by_parent",
         "owner",
         "parent",
@@ -74,6 +80,8 @@ labels = sa.Table(
     sa.Column("completion", _Key, primary_key=True),
     sa.Column("name", _Key, primary_key=True),
     sa.Column("value", _Key, nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),  # the completion, to list by one label in order
+    sa.Index("openai_labels_by_value", "owner", "name", "value", "created", "completion"),
     sqlite_with_rowid=False,
 )
 
