@@ -141,6 +141,9 @@ def test_stream_without_its_end_and_answers_that_are_none_are_not_kept(stack: St
 
     app = stack.app(Own(broken), store=store)
     assert [one["type"] for one in events_in(create(app, stream=True).body)][-1] == "response.output_text.delta"
+    ended = Own(lambda response: Answer(streamed(response, last="response.failed"), headers=list(EVENTS)))
+    last = events_in(create(stack.app(ended, store=store), stream=True).body)[-1]
+    assert (last["type"], last["response"]["store"]) == ("response.failed", False)
     failed = stack.app(Own(lambda _: Answer(b'{"error": {"message": "no"}}', 500)), store=store)
     assert create(failed).status == 500
     nameless = stack.app(Own(lambda response: {**response, "id": ""}), store=store)
