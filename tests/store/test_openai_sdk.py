@@ -233,6 +233,8 @@ def test_conversations_are_created_changed_and_deleted(ada: OpenAI) -> None:  # 
         "function_call_output",
         "message",
     ]
+    shown = everything[-1].to_dict()
+    assert shown["content"] == [{"type": "input_image", "image_url": "data:,x", "detail": "auto"}]
     newest_first = ada.conversations.items.list(made.id, limit=1).data
     assert newest_first == everything[-1:]
     hello = everything[1]
