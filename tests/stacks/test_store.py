@@ -82,6 +82,10 @@ class Own:
         return Answer(dump(response))
 
 
+def served(stack: Stack, behave: Any, **options: Any) -> StackedApp:
+    return stack.app(behave, endpoints=["responses", "chat_completions", "conversations"], **options)
+
+
 def create(app: StackedApp, headers: Headers = KEY, fails: bool = False, **fields: Any) -> Reply:
     return app.send("POST", "/v1/responses", dump({"model": "m", "input": "Hi", **fields}), headers, fails=fails)
 
@@ -91,7 +95,7 @@ def get(app: StackedApp, path: str, headers: Headers = KEY) -> Reply:
 
 
 def test_apps_own_object_says_whether_it_was_kept_and_is_read_as_it_left(stack: Stack, store: Store) -> None:  # P2 P3
-    app = stack.app(Own(), store=store)
+    app = served(stack, Own(), store=store)
     kept, unkept = create(app), create(app, store=False)
 
     assert kept.json == {**RESPONSE, "store": True}
@@ -103,7 +107,7 @@ def test_apps_own_object_says_whether_it_was_kept_and_is_read_as_it_left(stack: 
 
 def test_apps_own_stream_is_kept_before_its_last_event_leaves(stack: Stack, store: Store) -> None:  # P2 P3
     own = Own()
-    app = stack.app(own, store=store)
+    app = served(stack, own, store=store)
     found: list[bool] = []
     sent = app.send(
         "POST",
@@ -129,7 +133,7 @@ def owner_of(store: Store) -> str:
 
 @pytest.mark.parametrize("status", ["failed", "in_progress", "queued", "cancelled"])
 def test_response_that_is_not_complete_is_not_kept(status: str, stack: Stack, store: Store) -> None:  # P2
-    app = stack.app(Own(lambda response: {**response, "status": status}), store=store)
+    app = served(stack, Own(lambda response: {**response, "status": status}), store=store)
 
     assert create(app).json["store"] is False
     assert get(app, "/responses/resp_1").status == 404
@@ -139,20 +143,20 @@ def test_stream_without_its_end_and_answers_that_are_none_are_not_kept(stack: St
     def broken(_: Any) -> Answer:
         return Answer(streamed({**RESPONSE, "id": "resp_1"}, last=None), headers=list(EVENTS))
 
-    app = stack.app(Own(broken), store=store)
+    app = served(stack, Own(broken), store=store)
     assert [one["type"] for one in events_in(create(app, stream=True).body)][-1] == "response.output_text.delta"
     ended = Own(lambda response: Answer(streamed(response, last="response.failed"), headers=list(EVENTS)))
-    last = events_in(create(stack.app(ended, store=store), stream=True).body)[-1]
+    last = events_in(create(served(stack, ended, store=store), stream=True).body)[-1]
     assert (last["type"], last["response"]["store"]) == ("response.failed", False)
-    failed = stack.app(Own(lambda _: Answer(b'{"error": {"message": "no"}}', 500)), store=store)
+    failed = served(stack, Own(lambda _: Answer(b'{"error": {"message": "no"}}', 500)), store=store)
     assert create(failed).status == 500
-    nameless = stack.app(Own(lambda response: {**response, "id": ""}), store=store)
+    nameless = served(stack, Own(lambda response: {**response, "id": ""}), store=store)
     assert create(nameless).json["store"] is False
     assert get(app, "/responses/resp_1").status == 404
 
 
 def test_second_answer_of_the_same_id_replaces_the_first(stack: Stack, store: Store) -> None:  # P2
-    app = stack.app(Own(lambda response: {**response, "id": "same"}), store=store)
+    app = served(stack, Own(lambda response: {**response, "id": "same"}), store=store)
     create(app)
     create(app)
 
@@ -161,7 +165,7 @@ def test_second_answer_of_the_same_id_replaces_the_first(stack: Stack, store: St
 
 def test_app_that_knows_openais_objects_gets_the_history_with_its_call(stack: Stack, store: Store) -> None:  # P4
     own = Own()
-    app = stack.app(own, store=store)
+    app = served(stack, own, store=store)
     create(app)
     create(app, previous_response_id="resp_1", input=[{"type": "item_reference", "id": "msg_1"}])
 
@@ -188,7 +192,7 @@ def test_rewrites_get_the_history_as_messages(stack: Stack, store: Store) -> Non
         return Answer(dump({"answer": f"Answer {len(asked)}"}))
 
     rewrite = Rewrite("/ask", body={"messages": "$.messages"}, reply="$.answer")
-    app = stack.app(ask, rewrites={"responses.create": rewrite}, store=store)
+    app = served(stack, ask, rewrites={"responses.create": rewrite}, store=store)
     first = create(app, input="One").json
     create(app, input="Two", previous_response_id=first["id"])
 
@@ -206,7 +210,7 @@ def test_bridge_gets_the_history_as_messages(stack: Stack, store: Store) -> None
         completion = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
         return Answer(dump(completion))
 
-    app = stack.app(chat, rewrites={"responses.create": "chat.completions.create"}, store=store)
+    app = served(stack, chat, rewrites={"responses.create": "chat.completions.create"}, store=store)
     talk = app.send("POST", "/v1/conversations", b"{}", KEY).json
     for text in ("One", "Two"):
         create(app, input=text, conversation=talk["id"])
@@ -223,7 +227,7 @@ def test_functions_of_the_app_answer_their_operations_before_the_store(stack: St
     def retrieve(response_id: str) -> Any:
         return {**RESPONSE, "id": response_id, "metadata": {"from": "the app"}}
 
-    app = stack.app(Own(), handlers=handlers, store=store)
+    app = served(stack, Own(), handlers=handlers, store=store)
     assert get(app, "/responses/x").json["metadata"] == {"from": "the app"}
     assert get(app, "/responses/x/input_items").status == 404
 
@@ -238,7 +242,7 @@ def test_of_two_answers_to_one_conversation_the_second_is_a_conflict(stack: Stac
         store.backend.append_items(owner_of(store), meanwhile[0], [Item("x", b'{"type": "message"}')])
         return response
 
-    app = stack.app(Own(write_first), store=store)
+    app = served(stack, Own(write_first), store=store)
     meanwhile.append(app.send("POST", "/v1/conversations", b"{}", KEY).json["id"])
 
     whole = create(app, conversation=meanwhile[0])
@@ -269,7 +273,7 @@ def test_owner_that_is_not_known_is_refused_before_the_app_is_called(
     names = {by_api_key({"HTTP_AUTHORIZATION": name}) or "": name for name in given}
     store = Store("sqlite://", owner=owner)
     own = Own()
-    app = stack.app(own, store=store)
+    app = served(stack, own, store=store)
     for name in (*names.values(), "fail"):
         headers = [*JSON, ("Authorization", name)]
         caplog.clear()
@@ -287,7 +291,7 @@ def test_no_key_is_in_the_database_or_in_the_log(
 ) -> None:  # P1
     caplog.set_level(logging.DEBUG)
     store = Store(f"sqlite:///{tmp_path / 'openai.db'}", owner=by_api_key)
-    app = stack.app(Own(), store=store)
+    app = served(stack, Own(), store=store)
     for headers in (KEY, [*JSON, ("api-key", "azure's")]):
         assert create(app, headers).json["store"] is True
         assert get(app, "/responses/unknown", headers).status == 404
@@ -302,7 +306,7 @@ def test_no_key_is_in_the_database_or_in_the_log(
 
 def test_shared_store_is_everybodys(stack: Stack) -> None:  # P1
     store = Store("sqlite://", owner="shared")
-    app = stack.app(Own(), store=store)
+    app = served(stack, Own(), store=store)
     create(app)
     assert get(app, "/responses/resp_1", JSON).json["id"] == "resp_1"
     store.close()
@@ -334,7 +338,7 @@ def test_answer_that_needs_nothing_stored_leaves_while_the_database_is_away(
     around = Store(away, owner=by_api_key)
     away.is_away = True
     own = Own()
-    app = stack.app(own, store=around)  # it starts without its database
+    app = served(stack, own, store=around)  # it starts without its database
     assert "not available" in caplog.text
 
     whole = create(app)
@@ -372,7 +376,7 @@ def test_answer_to_a_conversation_fails_where_it_cannot_be_appended(stack: Stack
         away.is_away = True
         return response
 
-    app = stack.app(Own(leave), store=around)
+    app = served(stack, Own(leave), store=around)
     talk = app.send("POST", "/v1/conversations", b"{}", KEY).json["id"]
     assert create(app, conversation=talk).error["code"] == "store_unavailable"
     away.is_away = False
@@ -391,7 +395,7 @@ def test_answer_of_five_megabytes_is_kept(stack: Stack, store: Store) -> None:
     def large(response: dict[str, Any]) -> dict[str, Any]:
         return {**response, "output": [{**response["output"][0], "content": [part]}]}
 
-    app = stack.app(Own(large), store=store)
+    app = served(stack, Own(large), store=store)
     assert create(app).json["store"] is True
     assert events_in(create(app, stream=True).body)[-1]["response"]["store"] is True
     for number in (1, 2):
@@ -403,7 +407,7 @@ def test_answer_of_five_megabytes_is_kept(stack: Stack, store: Store) -> None:
 
 def test_what_is_more_than_its_owner_may_have_is_not_kept(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:  # P8
     store = Store("sqlite://", owner="shared", max_bytes=1000)
-    app = stack.app(Own(lambda response: {**response, "metadata": {"large": "x" * 1000}}), store=store)
+    app = served(stack, Own(lambda response: {**response, "metadata": {"large": "x" * 1000}}), store=store)
     assert create(app).json["store"] is False
     assert "larger than all that its owner may have" in caplog.text
     large = {"items": [{"role": "user", "content": "x" * 1000}]}
