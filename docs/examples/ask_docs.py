@@ -147,14 +147,36 @@ def about(document: Document, purpose: str = "assistants") -> Json:
     }
 
 
+HOW_TO_ASK = """\
+{url}
+
+    curl -s {url}/responses -H 'Authorization: Bearer any' -H 'Content-Type: application/json' \\
+         -d '{{"model": "ask-docs", "input": "What is a rewrite?"}}'
+
+    from openai import OpenAI
+
+    client = OpenAI(base_url="{url}", api_key="unused")
+    print(client.responses.create(model="ask-docs", input="What is a rewrite?").output_text)
+
+Ctrl-C stops it."""
+
+
+def listening(port: int | None) -> socket.socket:
+    """A socket that listens at a port; without one at 8000, or at any other where that is taken."""
+    if port is None:
+        with contextlib.suppress(OSError):
+            return socket.create_server(("127.0.0.1", 8000))
+    return socket.create_server(("127.0.0.1", port or 0))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Ask this project's documentation with the OpenAI SDK.")
-    parser.add_argument("--port", type=int, default=0, help="the port on 127.0.0.1; a free one without it")
+    parser.add_argument("--port", type=int, help="the port on 127.0.0.1; 8000 without it, where that is free")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop as after Ctrl-C
-    with contextlib.suppress(KeyboardInterrupt), socket.create_server(("127.0.0.1", arguments.port)) as listener:
+    with contextlib.suppress(KeyboardInterrupt), listening(arguments.port) as listener:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as asyncio does for sockets of its own
-        print(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", flush=True)
+        print(HOW_TO_ASK.format(url=f"http://127.0.0.1:{listener.getsockname()[1]}/v1"), flush=True)
         uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
 
 

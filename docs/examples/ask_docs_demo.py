@@ -36,7 +36,7 @@ def running_app(log: IO[str]) -> Iterator[str]:
     What the app logs goes into a file, so that it does not mix with the transcript. A failure shows it.
     """
     try:
-        command = [sys.executable, str(Path(__file__).with_name("ask_docs.py"))]
+        command = [sys.executable, str(Path(__file__).with_name("ask_docs.py")), "--port=0"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
             try:
                 assert process.stdout is not None
