@@ -70,7 +70,7 @@ class ASGIDriver:
                 CALL_KEY: call,
             }
             if request.raw_path is not None:
-                app_scope |= {"raw_path": request.raw_path, "query_string": request.query or b""}
+                app_scope["raw_path"], app_scope["query_string"] = request.raw_path, request.query or b""
             request = None  # a stream may last for hours, and needs its body no longer
             if exchange.handler is not None:
                 await answer_call(exchange.handler, call, app_receive, outgoing.send)
@@ -128,9 +128,12 @@ async def _received(exchange: Exchange, receive: Receive) -> AppRequest | None:
                 return None
             body = reader.take(message.get("body", b""), is_last=not message.get("more_body", False))
         request = exchange.receive(body)
-        if exchange.rewrite is not None:
-            request = await exchange.rewrite.arequest(request, exchange.mount)
-        return request
+        rewrite = exchange.rewrite
+        if rewrite is None:
+            return request
+        if rewrite.is_async:
+            return await rewrite.arequest(request, exchange.mount)
+        return rewrite.request(request, exchange.mount)
     except OpenAIError as error:
         exchange.refuse(error)
         raise
