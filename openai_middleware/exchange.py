@@ -34,6 +34,11 @@ _WITHOUT_ROUTE: Final = {404, 405}
 # Headers that an app could answer with something that is no whole document.
 _OF_ENCODING: Final = frozenset((b"accept-encoding",))
 _OF_PARTS: Final = _OF_ENCODING | {b"range", b"if-range"}
+# And what describes a body in whose place a rewrite puts another.
+_OF_OLD_BODY: Final = _OF_PARTS.union(
+    (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"expect"),
+    (b"content-md5", b"digest", b"content-digest", b"repr-digest"),
+)
 
 # What the client sends under these names is never a parameter.
 _RESERVED: Final = frozenset((REQUEST_PATH, REQUEST_METHOD))
@@ -119,19 +124,24 @@ class Exchange:
         headers = headers if isinstance(headers, list) else list(headers)
         self._headers: list[Header]
         by_name = dict(headers)
-        if len(by_name) == len(headers) and b"".join(by_name).islower():
+        is_plain = len(by_name) == len(headers) and b"".join(by_name).islower()
+        if not is_plain:
+            by_name = last_by_name(headers)
+        sent_id = by_name.get(REQUEST_ID)
+        self.request_id = (sent_request_id(sent_id) if sent_id is not None else None) or new_request_id()
+        content_length = by_name.get(b"content-length")
+        is_streamed = media_type(by_name.get(b"content-type", b"")).startswith(_STREAMED_BODIES)
+        if route.rewrite is not None and not is_streamed:
+            left_out = _OF_OLD_BODY
+        if is_plain:
             # As servers send them: each once, and in lower case as ASGI wants it.
             for name in left_out:
                 by_name.pop(name, None)
             self._headers = list(by_name.items())
         else:
-            by_name = last_by_name(headers)
             self._headers = [header for header in headers if header[0].lower() not in left_out]
-        sent_id = by_name.get(REQUEST_ID)
-        self.request_id = (sent_request_id(sent_id) if sent_id is not None else None) or new_request_id()
-        content_length = by_name.get(b"content-length")
         try:
-            if media_type(by_name.get(b"content-type", b"")).startswith(_STREAMED_BODIES):
+            if is_streamed:
                 self.body_reader = None
             else:
                 length = declared_length(content_length) if content_length is not None else None

@@ -87,7 +87,13 @@ class Once:
 
 
 class AppRewrite(Protocol):
-    """Sends a request to another route of the app, and reads what that answers."""
+    """Sends a request to another route of the app, and reads what that answers.
+
+    Attributes:
+        is_async: Whether functions make the request, which may take their time.
+    """
+
+    is_async: bool
 
     def request(self, request: AppRequest, mount: str) -> AppRequest:
         """The request that the app gets, from sync code.

@@ -76,7 +76,7 @@ class ASGIDriver:
                 CALL_KEY: call,
             }
             if request.raw_path is not None:
-                app_scope |= {"raw_path": request.raw_path, "query_string": request.query or b""}
+                app_scope["raw_path"], app_scope["query_string"] = request.raw_path, request.query or b""
             request = None  # a stream may last for hours, and needs its body no longer
             if exchange.handler is not None:
                 await answer_call(exchange.handler, call, app_receive, outgoing.send)
@@ -136,9 +136,12 @@ async def _received(exchange: Exchange, receive: Receive, session: StoreSession 
         request = exchange.receive(body)
         if session is not None:
             request = await session.aprepare(request)
-        if exchange.rewrite is not None:
-            request = await exchange.rewrite.arequest(request, exchange.mount)
-        return request
+        rewrite = exchange.rewrite
+        if rewrite is None:
+            return request
+        if rewrite.is_async:
+            return await rewrite.arequest(request, exchange.mount)
+        return rewrite.request(request, exchange.mount)
     except OpenAIError as error:
         exchange.refuse(error)
         raise

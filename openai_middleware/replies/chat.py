@@ -166,6 +166,8 @@ class _Choice(msgspec.Struct, eq=False):
     def message(self, *, is_legacy: bool) -> dict[str, Any]:
         """The choice as a message of a whole completion."""
         content = "".join(self.texts)
+        if content and not (self.refusals or self.reasoning or self.calls):
+            return {"role": "assistant", "content": content, "refusal": None}
         refusal = "".join(self.refusals) or None
         message: dict[str, Any] = {
             "role": "assistant",

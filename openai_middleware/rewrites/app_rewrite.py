@@ -38,7 +38,7 @@ class RouteRewrite:
         self._once = once
         self._expects_json = expects_json
         self._request = RewrittenRequest(rewrite)
-        self._is_async = self._request.has_functions
+        self.is_async = self._request.has_functions
         self._render = RENDERINGS.get(operation or "")
         compiled = compiled_values if self._render is None else compiled_reading
         whole, piece = rewrite.reply, rewrite.delta
@@ -58,7 +58,7 @@ class RouteRewrite:
         """See `AppRewrite.arequest`."""
         if self._gives_one_choice:
             refuse_choices(request.call.kwargs)
-        return await self._request.amake(request, mount) if self._is_async else self._request.make(request, mount)
+        return await self._request.amake(request, mount)
 
     def refused(self, status: int, path: str) -> None:
         """See `AppRewrite.refused`."""

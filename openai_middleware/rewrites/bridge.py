@@ -4,8 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from openai_middleware.answer.answer import Answer
 from openai_middleware.answer.server_sent_events import EventReader
+from openai_middleware.errors import UnprocessableEntityError
 from openai_middleware.handlers.bridged import chat_path
 from openai_middleware.headers import Header, charset, is_json
 from openai_middleware.mapping.json_codec import encoded
@@ -17,7 +20,6 @@ from openai_middleware.replies.forms import RENDERINGS, refuse_choices
 from openai_middleware.request.call import AppRequest, OpenAICall
 from openai_middleware.request.path import printable
 from openai_middleware.rewrites.app_rewrite import RouteRewrite
-from openai_middleware.rewrites.request import OF_OLD_REQUEST
 from openai_middleware.rewrites.streams import StreamReader
 from openai_middleware.rewrites.whole_answers import ReadAnswer, WholeReading
 from openai_middleware.route import Once
@@ -36,17 +38,22 @@ class Bridge:
         self._operation = operation
         self._target = target
         self._once = once
+        self.is_async = target is not None and target.is_async
         self._chat_object = WholeReading(operation, _chat_object, "$.choices")
 
     def request(self, request: AppRequest, mount: str) -> AppRequest:
         """See `AppRewrite.request`."""
-        bridged = self._bridged(request, mount)
-        return bridged if self._target is None else self._target.request(bridged, mount)
+        call = self._chat_call(request)
+        if self._target is None:
+            return self._chat_request(request, call, mount)
+        return self._target.request(replace(request, call=call), mount)
 
     async def arequest(self, request: AppRequest, mount: str) -> AppRequest:
         """See `AppRewrite.arequest`."""
-        bridged = self._bridged(request, mount)
-        return bridged if self._target is None else await self._target.arequest(bridged, mount)
+        call = self._chat_call(request)
+        if self._target is None:
+            return self._chat_request(request, call, mount)
+        return await self._target.arequest(replace(request, call=call), mount)
 
     def refused(self, status: int, path: str) -> None:
         """See `AppRewrite.refused`."""
@@ -80,19 +87,28 @@ class Bridge:
             return None
         return ReplyAnswer(reader, render(call.kwargs), headers, is_stream=is_stream)
 
-    def _bridged(self, request: AppRequest, mount: str) -> AppRequest:
-        refuse_choices(request.call.kwargs)
-        path = chat_path(self._operation, request.call.path)
-        call = chat_call(request.call, path)
+    def _chat_call(self, request: AppRequest) -> OpenAICall:
+        if request.body is None:
+            message = "The request body must be a JSON object, not a multipart or octet-stream body."
+            raise UnprocessableEntityError(message, code="invalid_type")
+        call = request.call
+        refuse_choices(call.kwargs)
+        return chat_call(call, chat_path(self._operation, call.path))
+
+    def _chat_request(self, request: AppRequest, call: OpenAICall, mount: str) -> AppRequest:
         body = encoded(call.body)
-        own = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        path = mount + call.path
         return AppRequest(
             call=call,
             method=request.method,
-            path=mount + path,
-            headers=[header for header in request.headers if header[0].lower() not in OF_OLD_REQUEST] + own,
+            path=path,
+            headers=[
+                *request.headers,
+                (b"content-type", b"application/json"),
+                (b"content-length", b"%d" % len(body)),
+            ],
             body=body,
-            raw_path=quote(mount + path).encode(),
+            raw_path=quote(path).encode(),
             query=b"",
         )
 

@@ -16,13 +16,6 @@ from openai_middleware.request.call import AppRequest, OpenAICall
 from openai_middleware.request.path_template import PLACEHOLDER, placeholder_names
 from openai_middleware.rewrites.template import Template
 
-# What described the old body, or an answer in parts or in another encoding.
-OF_OLD_REQUEST: Final = frozenset(
-    (
-        *(b"accept-encoding", b"transfer-encoding", b"expect", b"range", b"if-range", b"content-type"),
-        *(b"content-length", b"content-encoding", b"content-md5", b"digest", b"content-digest", b"repr-digest"),
-    )
-)
 _JSON: Final = (b"content-type", b"application/json")
 _WITHOUT_BODY: Final = ("GET", "DELETE")
 
@@ -79,9 +72,8 @@ class RewrittenRequest:
         # A body that the app reads itself passes: only the way to the route is another.
         if request.body is not None:
             sent = b"" if body is ABSENT else encoded(body)
-            headers = [header for header in headers if header[0].lower() not in OF_OLD_REQUEST]
             if self._has_body:
-                headers += (_JSON, (b"content-length", b"%d" % len(sent)))
+                headers = [*headers, _JSON, (b"content-length", b"%d" % len(sent))]
         return AppRequest(
             call=call,
             method=self.method,

@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from openai_middleware import OpenAIMiddleware
-from tests.benchmarks import end_to_end, growth, in_process, replies
+from tests.benchmarks import end_to_end, growth, in_process, replies, rewrites
 from tests.benchmarks.apps import ASGI, WSGI
 from tests.benchmarks.charts import bar_chart, line_chart
 from tests.benchmarks.workloads import BODY
@@ -55,7 +55,7 @@ def main() -> None:
         sys.exit("wrk was not found, which sends the requests of the end-to-end benchmark. On Debian: apt install wrk")
     scale = 1 if arguments.quick else 10
     asgi = [name for name in ASGI if name != PEER or find_spec(PEER.replace("-", "_")) is not None]
-    steps = 3 + len(growth.CURVES) + 2 * scale * (len(asgi) + len(WSGI))
+    steps = 4 + len(growth.CURVES) + 2 * scale * (len(asgi) + len(WSGI))
     with Progress() as progress:
         task = progress.add_task("Measuring", total=steps)
 
@@ -65,6 +65,8 @@ def main() -> None:
         table = in_process.measured(12 * scale, lambda app: OpenAIMiddleware(app, prefix="/v1"))
         step()
         replied = replies.measured(3 * scale)
+        step()
+        rewritten, unit = rewrites.measured(50 * scale)
         step()
         sizes = {
             "import, over what it needs": growth.import_ratio(2 * scale),
@@ -89,6 +91,7 @@ def main() -> None:
         _goals(table),
         _sizes(sizes),
         _replies(replied),
+        _rewrites(rewritten, unit),
         _served("Under uvicorn (ASGI)", "asgi", *served),
         _served("Under gunicorn with threads (WSGI)", "wsgi", *served_by_wsgi),
         _growth({name: label for name, (label, _) in curves.items()}),
@@ -157,6 +160,21 @@ def _replies(replied: dict[tuple[str, str, bool], float]) -> str:
 A function that returns a sentence, and one that yields 200 pieces of text; the whole way of a request in process.
 
 {_table(["", *servers], rows)}"""
+
+
+def _rewrites(rewritten: dict[tuple[str, str], float], unit: float) -> str:
+    rows = []
+    for (api, answer), above in rewritten.items():
+        is_whole = answer == rewrites.WHOLE
+        cost, goal = (above / unit, 8) if is_whole else (above, 3)
+        told = f"{cost:.1f} {'J' if is_whole else 'µs'}"
+        rows.append([f"{api}, {answer}", told, f"{goal}", "yes" if cost <= goal else "no"])
+    return f"""## Rewrites
+
+Above the app's own route, in process: the request of the API that a rewrite sends on, and each piece of a streamed
+answer that is read. A J is a round trip of a 1 KB request through orjson ({unit:.1f} µs here).
+
+{_table(["", "cost", "goal", "reached"], rows)}"""
 
 
 def _served(title: str, chart: str, shares: end_to_end.Figures, least: end_to_end.Figures) -> str:

@@ -1,58 +1,45 @@
 """What a rewrite costs above the app's own route, in process. Run it with `python -m tests.benchmarks.rewrites`.
 
-The app and the driver are raw ASGI. Of each row the bare app answers its own request at its own route, and the wrapped
-one the request of the API that a rewrite makes that of. All rows are measured in turn in one process, and the least of
-the rounds is kept: other work on the machine only adds. J is a round trip of the 1 KB request body through orjson.
+The bare app answers its own request at its own route; the wrapped one gets the request of the API that a rewrite makes
+that of. All rows are measured in turn in one process, in short turns after one that is not counted, and the least of
+the rounds is kept: other work on the machine only adds.
 """
 
 import gc
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
 from openai_middleware import OpenAIMiddleware, Rewrite
 from tests.benchmarks.in_process import cost, round_trip
-from tests.benchmarks.workloads import BODY, CHAT, JSON, App, Row, encoded
+from tests.benchmarks.workloads import BODY, CHAT, EVENTS, JSON, App, Row, encoded
 
 ROUNDS = 500
-PIECES = 200
+REQUESTS = 40
 RESPONSES = "/v1/responses"
 QUESTION = {"question": "$.prompt", "stream": "$.stream", "user": "$.user"}
-TEXT = "Twice half its length, as ever. " * 24
 ASKED = encoded({"question": "And how is the weather in Paris, Oslo and Rome?", "stream": True, "user": "user-1"})
-RESPONSE = encoded({"model": "m", "input": json.loads(BODY)["messages"][1:], "temperature": 0.5, "user": "user-1"})
-
-LINES, EVENTS = b"application/x-ndjson", b"text/event-stream"
+ANSWER = encoded({"answer": "Twice half its length, as ever. " * 24, "tokens": {"in": 100, "out": 100}})
 TOKEN = encoded({"token": "Twice half ", "id": 17})
 STREAMS = {
-    "lines of JSON": (LINES, TOKEN + b"\n"),
-    "events": (EVENTS, b"data: " + TOKEN + b"\n\n"),
-    "plain text": (b"text/plain; charset=utf-8", b"Twice half "),
+    "a line of JSON": (b"application/x-ndjson", TOKEN + b"\n"),
+    "an event": (b"text/event-stream", b"data: " + TOKEN + b"\n\n"),
+    "a piece of text": (b"text/plain; charset=utf-8", b"Twice half "),
 }
+WHOLE = "a whole answer"
+APIS = {"chat": CHAT, "Responses, by way of chat": RESPONSES}
 
 
-class Pair(NamedTuple):
-    """What is compared: the app's own request, and the one of the API that becomes it."""
-
-    name: str
-    bare: Row
-    sent: Row
-
-
-def pair(name: str, target: str, body: bytes, kind: bytes, parts: list[bytes], per: int = 1) -> Pair:
-    own = Row(name, BODY, "POST", "/ask", ASKED, kind, parts, per)
-    return Pair(name, own, own._replace(target=target, body=body))
-
-
-def pairs() -> list[Pair]:
-    answer = [encoded({"answer": TEXT, "tokens": {"input_tokens": 100, "output_tokens": 100}})]
-    apis = {"chat": (CHAT, json.loads(BODY)), "Responses": (RESPONSES, json.loads(RESPONSE))}
-    whole = [pair(f"{name}, whole", target, encoded(body), JSON, answer) for name, (target, body) in apis.items()]
-    streams = [
-        pair(f"{name}, {form}", target, encoded({**body, "stream": True}), kind, [part] * PIECES, PIECES)
-        for name, (target, body) in apis.items()
-        for form, (kind, part) in STREAMS.items()
-    ]
-    return [*whole, *streams]
+def rows() -> dict[tuple[str, str], Row]:
+    """What the client sends, and the app answers, by the API and the kind of answer."""
+    chat = json.loads(BODY)
+    bodies = {CHAT: chat, RESPONSES: {"model": "m", "input": chat["messages"][1:], "user": "user-1"}}
+    found = {}
+    for api, target in APIS.items():
+        whole, streamed = encoded(bodies[target]), encoded({**bodies[target], "stream": True})
+        found[api, WHOLE] = Row(api, BODY, "POST", target, whole, JSON, [ANSWER])
+        for name, (kind, part) in STREAMS.items():
+            found[api, name] = Row(api, BODY, "POST", target, streamed, kind, [part] * EVENTS, EVENTS)
+    return found
 
 
 def wrapped(app: Any) -> OpenAIMiddleware:
@@ -62,25 +49,34 @@ def wrapped(app: Any) -> OpenAIMiddleware:
     )
 
 
-def main() -> None:
-    table = [(one, App(one.bare), wrapped(App(one.sent))) for one in pairs()]
-    bare, sent = ([float("inf")] * len(table) for _ in range(2))
+def measured(rounds: int) -> tuple[dict[tuple[str, str], float], float]:
+    """Microseconds above the bare app, of a request or of one piece of its answer; and those of a J."""
+    table = rows()
+    own = {one: row._replace(target="/ask", body=ASKED) for one, row in table.items()}
+    apps = [(one, App(own[one]), wrapped(App(row))) for one, row in table.items()]
+    bare, sent = (dict.fromkeys(table, float("inf")) for _ in range(2))
     unit = float("inf")
     gc.collect()
     gc.disable()
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         unit = min(unit, round_trip(BODY, 100))
-        for index, (one, app, ours) in enumerate(table):
-            count = max(1, 40 // one.bare.per)
-            for measured, served, row in ((bare, app, one.bare), (sent, ours, one.sent)):
+        for one, app, ours in apps:
+            count = max(1, REQUESTS // table[one].per)
+            for found, served, row in ((bare, app, own[one]), (sent, ours, table[one])):
                 cost(served, row, count)  # what the caches lost to the rows before
-                measured[index] = min(measured[index], cost(served, row, count))
+                found[one] = min(found[one], cost(served, row, count))
         gc.collect()
-    print(f"J is {unit * 1e6:.2f} us, of {len(BODY)} bytes.")
-    for index, (one, *_) in enumerate(table):
-        above = (sent[index] - bare[index]) / one.bare.per
-        in_unit = f"{above / unit:8.2f} J a request" if one.bare.per == 1 else f"{above * 1e6:8.2f} us a piece"
-        print(f"{one.name:28}{in_unit}")
+    gc.enable()
+    return {one: (sent[one] - bare[one]) / row.per * 1e6 for one, row in table.items()}, unit * 1e6
+
+
+def main() -> None:
+    """Print the table."""
+    table, unit = measured(ROUNDS)
+    print(f"J is {unit:.2f} us.")
+    for (api, answer), above in table.items():
+        told = f"{above / unit:8.2f} J" if answer == WHOLE else f"{above:8.2f} us"
+        print(f"{api:28}{answer:20}{told}")
 
 
 if __name__ == "__main__":

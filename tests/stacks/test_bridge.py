@@ -55,6 +55,13 @@ def test_app_that_is_to_stream_is_asked_for_the_usage(stack: Stack) -> None:  # 
     assert json.loads(backend.seen.body)["stream_options"] == {"include_usage": True}
 
 
+def test_body_that_is_no_json_does_not_reach_the_app(stack: Stack) -> None:  # X9 B10
+    backend = Backend(FULL_COMPLETION)
+    form = [("Content-Type", "multipart/form-data; boundary=x")]
+    reply = stack.app(backend, **BRIDGE).send("POST", "/v1/responses", b"--x--", form)
+    assert (reply.status, reply.error["code"], backend.is_called) == (422, "invalid_type", False)
+
+
 def test_request_without_a_form_in_chat_does_not_reach_the_app(stack: Stack) -> None:  # X9
     backend = Backend(FULL_COMPLETION)
     reply = ask(stack.app(backend, **BRIDGE), previous_response_id="resp_1")
