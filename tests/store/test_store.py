@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from openai_middleware import Dispatcher, HandlerApp, OpenAIMiddleware
 from openai_middleware.adapters.django.checks import check_settings
 from openai_middleware.errors import ConfigurationError
 from openai_middleware.iteration import is_on_asyncio
-from openai_middleware.store import Backend, Store, by_api_key
+from openai_middleware.store import Backend, Store, by_api_key, session
 from tests.store.apps import asgi_app, dispatch
 from tests.support.django_site import DjangoSite
 from tests.support.drivers import http_scope, request_messages
@@ -215,3 +216,98 @@ def test_adapter_that_does_not_know_of_stores_serves_nothing_stored() -> None:  
     with pytest.raises(RuntimeError, match="no part for a store"):
         exchange.handler.handler_for(request.call).run(request.call)
     store.close()
+
+
+# --- requests that cannot be
+
+
+async def answered(app: Any, method: str, target: str, body: Any = b"") -> tuple[int, Any]:
+    start, *parts = await sent_by(app, method, target, body)
+    return start["status"], json.loads(b"".join(part.get("body", b"") for part in parts))
+
+
+@pytest.fixture
+def app() -> Iterator[Any]:
+    store = Store("sqlite://", owner="shared")
+    yield asgi_app(store)
+    store.close()
+
+
+async def test_history_that_is_too_long_is_refused(app: Any) -> None:  # P5
+    long = "x" * (17 * 1024 * 1024)
+    _, response = await answered(app, "POST", "/v1/responses", {"model": "m", "input": long})
+    items = {"items": [{"role": "user", "content": long}]}
+    _, talk = await answered(app, "POST", "/v1/conversations", items)
+    for field, id in (("previous_response_id", response["id"]), ("conversation", talk["id"])):
+        status, body = await answered(app, "POST", "/v1/responses", {"model": "m", "input": "x", field: id})
+        assert (status, body["error"]["code"], body["error"]["param"]) == (400, "context_length_exceeded", field)
+
+
+async def test_chain_of_too_many_turns_is_refused(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # P5
+    assert session.MAX_TURNS == 1000
+    monkeypatch.setattr(session, "MAX_TURNS", 3)
+    body: dict[str, Any] = {"model": "m", "input": "x"}
+    statuses = []
+    for _ in range(5):
+        status, answer = await answered(app, "POST", "/v1/responses", body)
+        statuses.append(status)
+        if status == 200:
+            body["previous_response_id"] = answer["id"]
+    assert statuses == [200, 200, 200, 200, 400]
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "param"),
+    [
+        ("/v1/responses", {"input": "x", "previous_response_id": 3}, "previous_response_id"),
+        ("/v1/responses", {"input": "x", "previous_response_id": "\0"}, "previous_response_id"),
+        ("/v1/responses", {"input": "x", "conversation": ["c"]}, "conversation"),
+        ("/v1/responses", {"input": "x", "conversation": {}}, "conversation"),
+        ("/v1/responses", {"input": [{"type": "item_reference"}]}, "input[0]"),
+        ("/v1/responses", {"input": [{"id": 5}]}, "input[0]"),
+        ("/v1/conversations", {"items": "x"}, "items"),
+        ("/v1/conversations", {"items": [{"role": "user", "content": "x"}, 5]}, "items[1]"),
+        ("/v1/conversations", {"items": [{"id": "msg_unknown"}]}, "items[0]"),
+        ("/v1/conversations", {"metadata": "x"}, "metadata"),
+    ],
+)
+async def test_request_that_refers_to_nothing_names_the_field(
+    app: Any, target: str, body: Any, param: str
+) -> None:  # P4
+    status, answer = await answered(app, "POST", target, {"model": "m", **body})
+    assert (status, answer["error"]["param"]) == (400, param)
+
+
+async def test_items_of_a_conversation_may_be_references(app: Any) -> None:  # P4
+    _, response = await answered(app, "POST", "/v1/responses", {"model": "m", "input": "x"})
+    id = response["output"][0]["id"]
+    _, talk = await answered(app, "POST", "/v1/conversations", {"items": [{"type": "item_reference", "id": id}]})
+    _, listed = await answered(app, "GET", f"/v1/conversations/{talk['id']}/items")
+    assert [item["id"] for item in listed["data"]] == [id]
+    # It is the response's, too, and stays with it.
+    await answered(app, "DELETE", f"/v1/conversations/{talk['id']}")
+    assert (await answered(app, "GET", f"/v1/responses/{response['id']}"))[1] == response
+
+
+async def test_filter_that_is_none_is_refused(app: Any) -> None:  # P6
+    status, answer = await answered(app, "GET", "/v1/chat/completions?metadata=x")
+    assert (status, answer["error"]["param"]) == (400, "metadata")
+
+
+@pytest.mark.parametrize(
+    ("missing", "url"), [("sqlalchemy", "sqlite://"), ("psycopg", "postgresql+psycopg://localhost/x")]
+)
+def test_missing_package_is_named_with_what_installs_it(missing: str, url: str) -> None:
+    code = f"""if True:
+        import sys
+        sys.modules[{missing!r}] = None
+        from openai_middleware.store import Store
+        from openai_middleware.errors import ConfigurationError
+        try:
+            Store({url!r}, owner="shared")
+        except ConfigurationError as error:
+            print(error)
+    """
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert "[store_driver]" in done.stdout
+    assert "pip install 'openai-middleware[" in done.stdout
