@@ -27,7 +27,7 @@ serve: $(STAMP) ## start the example app and leave it running
 
 # Some of the tests reach no floor of coverage; it is for all of them.
 # A file stays in one process, so that what it sets up for all its tests, such as a server, is set up once.
-PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 test: $(STAMP) ## run all tests with coverage (one file: make test ARGS=tests/config/test_config.py)
 	$(PYTHON) -m pytest $(PARALLEL) --cov --cov-report=term $(if $(ARGS),--cov-fail-under=0) $(ARGS)
@@ -42,7 +42,7 @@ fuzz: $(VENV)/.installed-fuzz ## fuzz the package with atheris, all targets toge
 	$(PYTHON) -m tests.fuzz.run --seconds $(SECONDS) $(ARGS)
 
 test-servers: $(VENV)/.installed-servers ## run tests/live on every server: uvicorn, hypercorn, granian, daphne, gunicorn, waitress
-	$(PYTHON) -m pytest --numprocesses=2 --dist=loadgroup tests/live $(ARGS)
+	$(PYTHON) -m pytest --numprocesses=2 --dist=loadgroup --max-worker-restart=0 tests/live $(ARGS)
 
 # The end-to-end part needs wrk (Debian: apt install wrk), and a machine that does nothing else.
 bench: $(VENV)/.installed-bench ## measure what the middleware costs, and write docs/benchmarks.md (to try it: ARGS=--quick)

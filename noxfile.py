@@ -11,7 +11,7 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 # The lowest versions that pyproject.toml allows, with what they were released beside.
 OLDEST = [
-    *("fastapi==0.115.0", "starlette==0.38.6", "django==4.2", "flask==3.0.0", "werkzeug==3.0.1"),
+    *("fastapi==0.115.11", "starlette==0.46.0", "django==4.2", "flask==3.0.0", "werkzeug==3.0.1"),
     *("asgiref==3.8.1", "msgspec==0.19.0", "parse==1.20.2", "pydantic==2.7.4", "python-jsonpath==2.0.0"),
 ]
 NEWEST = ["fastapi", "starlette", "django", "flask", "asgiref", "msgspec", "parse", "pydantic", "python-jsonpath"]
@@ -39,6 +39,8 @@ def frameworks(session: nox.Session, versions: list[str]) -> None:
 
 
 PARALLEL = ["--quiet", "--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile", "-p", "no:cacheprovider"]
+# A test that hangs ends its process after two minutes, with the traceback of every thread, and that ends the run.
+PARALLEL += ["--override-ini=faulthandler_timeout=120", "--max-worker-restart=0"]
 
 
 @nox.session(python=False)

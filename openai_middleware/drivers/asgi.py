@@ -117,7 +117,7 @@ class OpenAIMiddleware(ASGIDriver):
 
 
 def _alone(error: Exception) -> Exception:
-    """The one exception of a group of one: streams of older Starlettes raise in a task group (PEP 654)."""
+    """The one exception of a group of one, as a task group of the app raises it (PEP 654)."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
