@@ -34,15 +34,13 @@ class ChatRendering(PieceRendering):
             "model": source.get("model") or request.get("model"),
         }
         self._is_stream = request.get("stream") is True
-        options = request.get("stream_options")
-        self._includes_usage = isinstance(options, dict) and options.get("include_usage") is True
-        functions = request.get("functions")
-        self._is_legacy = isinstance(functions, list) and bool(functions) and not request.get("tools")
         self._request = request
         self._identity = identity
         self._choice = _Choice(0)
         self._choices = [self._choice]
         if self._is_stream:
+            options = request.get("stream_options")
+            self._includes_usage = isinstance(options, dict) and options.get("include_usage") is True
             self._head = b"data: " + encoded(identity | {"object": "chat.completion.chunk"})[:-1] + b',"choices":'
             self._tail = b',"usage":null}\n\n' if self._includes_usage else b"}\n\n"
             self.choose(0)
@@ -81,12 +79,18 @@ class ChatRendering(PieceRendering):
         for choice in self._choices:
             if choice is not self._choice:
                 self.choose(choice.index)
-            message = choice.message(is_legacy=self._is_legacy)
+            message = choice.message(is_legacy=bool(choice.calls) and self._is_legacy)
             choices.append(
                 {"index": choice.index, "message": message, "logprobs": None, "finish_reason": self._reason()}
             )
         answer = {**self._identity, "choices": choices}
         return answer if self.usage is None else {**answer, "usage": chat_usage(self.usage)}
+
+    @property
+    def _is_legacy(self) -> bool:
+        """Whether the request names functions, as it was done before there were tools."""
+        functions = self._request.get("functions")
+        return isinstance(functions, list) and bool(functions) and not self._request.get("tools")
 
     def _reason(self) -> str:
         if self._choice.calls and self.finish_reason not in _CUT:

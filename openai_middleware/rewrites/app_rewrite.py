@@ -12,9 +12,9 @@ from openai_middleware.replies.forms import RENDERINGS, refuse_choices
 from openai_middleware.replies.rendering import Rendering
 from openai_middleware.request.call import AppRequest, OpenAICall
 from openai_middleware.request.path import printable
-from openai_middleware.rewrites.reading import Read, compiled_reading, compiled_values
+from openai_middleware.rewrites.reading import compiled_reading, compiled_values
 from openai_middleware.rewrites.request import RewrittenRequest
-from openai_middleware.rewrites.streams import FirstEventDecides, StreamReader, splitter_of
+from openai_middleware.rewrites.streams import FirstEventDecides, StreamReader, StreamReading, splitter_of
 from openai_middleware.rewrites.whole_answers import ReadAnswer, WholeReading
 from openai_middleware.route import Once
 
@@ -44,9 +44,9 @@ class RouteRewrite:
         whole, piece = rewrite.reply, rewrite.delta
         whole, piece = (piece if whole is None else whole), (whole if piece is None else piece)
         self._whole = None if whole is None else WholeReading(name, compiled(whole), whole)
-        self._piece: Read | None = None if piece is None else compiled(piece)
+        self._stream = StreamReading(name, None if piece is None else compiled(piece), rewrite)
         # Several choices have no form in a reply.
-        self._gives_one_choice = self._piece is not None and self._render is not None
+        self._gives_one_choice = piece is not None and self._render is not None
 
     def request(self, request: AppRequest, mount: str) -> AppRequest:
         """See `AppRewrite.request`."""
@@ -80,7 +80,7 @@ class RouteRewrite:
         if answer is not None:
             return answer
         if render is not None and kind == "text/event-stream":
-            text = StreamReader(self._name, call.request_id, EventReader(), None, self.rewrite.done)
+            text = StreamReader(self._stream, EventReader(), call.request_id)
             as_text = ReplyAnswer(text, render(call.kwargs), headers, is_stream=is_stream)
             return FirstEventDecides(as_text, native())
         answer = native()
@@ -111,7 +111,7 @@ class RouteRewrite:
         if kind == "application/json" or is_json(kind):
             return None if self._whole is None else ReadAnswer(self._whole, call, headers, render, is_stream=is_stream)
         splitter = None if render is None else splitter_of(kind)
-        if splitter is None or render is None or (self._piece is None and kind == "text/event-stream"):
+        if splitter is None or render is None or (self._stream.read is None and kind == "text/event-stream"):
             return None
-        reader = StreamReader(self._name, call.request_id, splitter, self._piece, self.rewrite.done)
+        reader = StreamReader(self._stream, splitter, call.request_id)
         return ReplyAnswer(reader, render(call.kwargs), headers, is_stream=is_stream)

@@ -20,7 +20,7 @@ from openai_middleware.replies.forms import RENDERINGS, refuse_choices
 from openai_middleware.request.call import AppRequest, OpenAICall
 from openai_middleware.request.path import printable
 from openai_middleware.rewrites.app_rewrite import RouteRewrite
-from openai_middleware.rewrites.streams import StreamReader
+from openai_middleware.rewrites.streams import StreamReader, StreamReading
 from openai_middleware.rewrites.whole_answers import ReadAnswer, WholeReading
 from openai_middleware.route import Once
 
@@ -39,6 +39,7 @@ class Bridge:
         self._target = target
         self._once = once
         self.is_async = target is not None and target.is_async
+        self._chat_stream = StreamReading(operation, None, None if target is None else target.rewrite)
         self._chat_object = WholeReading(operation, _chat_object, "$.choices")
 
     def request(self, request: AppRequest, mount: str) -> AppRequest:
@@ -114,8 +115,7 @@ class Bridge:
 
     def _chat_reader(self, kind: str, request_id: str, headers: Sequence[Header]) -> PieceReader | None:
         if kind == "text/event-stream":
-            done = None if self._target is None else self._target.rewrite.done
-            return StreamReader(self._operation, request_id, EventReader(), None, done)
+            return StreamReader(self._chat_stream, EventReader(), request_id)
         if kind == "text/plain":
             content_types = [value for name, value in headers if name.lower() == b"content-type"]
             return TextReader(charset(content_types[-1]))

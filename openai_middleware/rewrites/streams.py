@@ -1,17 +1,20 @@
 """The streams of an app, read as replies."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from openai_middleware.answer.answer import Answer
 from openai_middleware.answer.server_sent_events import DONE, EventReader
-from openai_middleware.config.rewrite import is_path
+from openai_middleware.config.rewrite import Rewrite, is_path
 from openai_middleware.mapping.json_codec import UNDECODABLE, fields_of, value_of
 from openai_middleware.mapping.json_path import ABSENT, compile_lookup
 from openai_middleware.replies.answers import invalid_answer
 from openai_middleware.replies.chat_reader import is_chat_object
 from openai_middleware.replies.collected import failure_in
-from openai_middleware.rewrites.reading import Read, UnreadableError
+from openai_middleware.rewrites.reading import Read, UnreadableError, shown
+
+logger = logging.getLogger("openai_middleware")
 
 
 class LineSplitter:
@@ -39,27 +42,52 @@ class LineSplitter:
         return [rest] if rest.strip() else []
 
 
+class StreamReading:
+    """How the pieces of a stream are read; compiled once.
+
+    Args:
+        name: The operation, for the log.
+        read: What reads a piece; None where text is the piece itself.
+        rewrite: What users wrote; None where nothing but a chat stream is expected.
+
+    Attributes:
+        takes_text: Whether what is no object or list, or no JSON at all, is text.
+        ends: The data that ends the stream.
+        is_done: Finds what ends the stream in a piece, or None.
+    """
+
+    def __init__(self, name: str, read: Read | None, rewrite: Rewrite | None) -> None:
+        self.name = name
+        self.read = read
+        self._path = None if rewrite is None else rewrite.reply if rewrite.delta is None else rewrite.delta
+        self.takes_text = rewrite is None or rewrite.delta is None
+        done = None if rewrite is None else rewrite.done
+        self.ends = (DONE,) if done is None or is_path(done) else (DONE, done.encode())
+        self.is_done = compile_lookup(done) if done is not None and is_path(done) else None
+
+    def say_that_nothing_was_read(self, request_id: str) -> None:
+        """Log that no piece of a stream holds what is looked for: the client gets an empty reply."""
+        wanted = "is text" if self._path is None else f"has anything at {shown(self._path)}"
+        message = "%s: the app's stream could not be read: no piece of it %s (request %s)."
+        logger.warning(message, self.name, wanted, request_id)
+
+
 class StreamReader:
     """Reads a stream piece by piece: the data of server-sent events, or lines of JSON. See `PieceReader`.
 
     Args:
-        name: The operation, for the log.
-        request_id: The id of the request, for the log.
+        reading: How a piece is read.
         splitter: What finds the pieces in the bytes.
-        read: What reads a piece; None where each piece of text is the text itself.
-        done: What ends the stream: the data itself, or a JSONPath.
+        request_id: The id of the request, for the log.
     """
 
-    def __init__(
-        self, name: str, request_id: str, splitter: EventReader | LineSplitter, read: Read | None, done: str | None
-    ) -> None:
-        self._name = name
-        self._request_id = request_id
+    def __init__(self, reading: StreamReading, splitter: EventReader | LineSplitter, request_id: str) -> None:
+        self._reading = reading
         self._splitter = splitter
-        self._read = read
-        self._ends = (DONE,) if done is None or is_path(done) else (DONE, done.encode())
-        self._is_done = compile_lookup(done) if done is not None and is_path(done) else None
+        self._request_id = request_id
         self._has_ended = False
+        self._has_skipped = False
+        self._has_read = False
 
     def feed(self, chunk: bytes) -> Iterable[Any]:
         """See `PieceReader.feed`."""
@@ -71,7 +99,9 @@ class StreamReader:
 
     def finish(self) -> Iterable[Any]:
         """See `PieceReader.finish`."""
-        return self._pieces(self._splitter.finish())
+        yield from self._pieces(self._splitter.finish())
+        if self._has_skipped and not self._has_read:
+            self._reading.say_that_nothing_was_read(self._request_id)
 
     def _pieces(self, documents: Iterable[bytes]) -> Iterator[Any]:
         for data in documents:
@@ -85,30 +115,42 @@ class StreamReader:
         Raises:
             InternalServerError: It tells of a failure, or what it says is no piece of a reply.
         """
-        if self._has_ended or data.strip() in self._ends:
+        reading = self._reading
+        if self._has_ended or data.strip() in reading.ends:
             self._has_ended = True
             return ABSENT
-        read = self._read
         try:
             value = value_of(data)
         except UNDECODABLE:
-            return data.decode(errors="replace") if read is None else ABSENT
-        if isinstance(value, dict) and ("error" in value or "type" in value):
-            failure = failure_in(value)
-            if failure is not None:
+            value = ABSENT
+        # Where text is taken, a number is a piece of it.
+        is_read = value is not ABSENT and not reading.takes_text
+        if isinstance(value, dict):
+            is_read = True
+            if ("error" in value or "type" in value) and (failure := failure_in(value)) is not None:
                 raise failure
-        try:
-            piece = _plain(value, data) if read is None else read(value)
-        except UnreadableError as error:
-            raise invalid_answer(self._name, str(error), self._request_id) from error
-        if self._is_done is not None:
-            found = self._is_done(value)
-            self._has_ended = found is not ABSENT and bool(found)
+        elif isinstance(value, list):
+            is_read = True
+        piece: Any = ABSENT
+        if is_read:
+            if reading.is_done is not None:
+                end = reading.is_done(value)
+                self._has_ended = end is not ABSENT and bool(end)
+            try:
+                piece = ABSENT if reading.read is None else reading.read(value)
+            except UnreadableError as error:
+                raise invalid_answer(reading.name, str(error), self._request_id) from error
+        if piece is ABSENT and reading.takes_text:
+            piece = _plain(value, data)
+        if piece is ABSENT:
+            self._has_skipped = True
+        else:
+            self._has_read = True
         return piece
 
 
 def _plain(value: Any, data: bytes) -> Any:
-    """What a piece of a stream says by itself: OpenAI's own, or text, which may look like a number."""
+    """What a piece of a stream says by itself: OpenAI's own, or text, which may be no JSON, or look like a number."""
     if isinstance(value, dict):
         return value if is_chat_object(value) else ABSENT
     return value if value is None or isinstance(value, str) else data.decode(errors="replace")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from openai_middleware import Rewrite
 from openai_middleware.answer.server_sent_events import EventReader
 from openai_middleware.rewrites.reading import compiled_reading
-from openai_middleware.rewrites.streams import LineSplitter, StreamReader
+from openai_middleware.rewrites.streams import LineSplitter, StreamReader, StreamReading
 from openai_middleware.rewrites.template import last_prompt
 
 
@@ -35,7 +35,8 @@ def test_pieces_are_the_same_however_their_bytes_arrive(is_lines: bool, places: 
     documents = ['{"t": "Grüße"}', '{"x": 1}', "no JSON", '{"t": null}', '{"t": 5, "end": true}', '{"t": "never"}']
     body = "".join(f"{one}\n" if is_lines else f"data: {one}\n\n" for one in documents).encode()
     splitter = LineSplitter() if is_lines else EventReader()
-    reader = StreamReader("x", "req_1", splitter, compiled_reading("$.t"), "$.end")
+    rewrite = Rewrite("/ask", delta="$.t", done="$.end")
+    reader = StreamReader(StreamReading("x", compiled_reading("$.t"), rewrite), splitter, "req_1")
     assert pieces(reader, cut(body, places)) == ["Grüße", None, "5"]
 
 

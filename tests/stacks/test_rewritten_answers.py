@@ -253,6 +253,24 @@ STREAMS: list[Any] = [
     pytest.param(EVENTS, [event("Gr"), event("üße 5"), b"data: [DONE]\n\n"], {}, id="events of JSON texts"),
     pytest.param(
         EVENTS,
+        ["data: Grüße\n\n".encode(), event({"x": 1}), b"data:  \n\n", b"data: 5\n\n"],
+        {"reply": "$.t"},
+        id="events of text beside a path for JSON",
+    ),
+    pytest.param(
+        EVENTS,
+        ["data: Grüße\n\n".encode(), b"data:  \n\n", b"data: 5\n\n"],
+        {"reply": lambda answer: answer["t"]},
+        id="events of text beside a function for JSON",
+    ),
+    pytest.param(
+        EVENTS,
+        [event({**CHUNK, "choices": [{"index": 0, "delta": {"content": "Grüße 5"}}]}), b"data: [DONE]\n\n"],
+        {"reply": "$.t"},
+        id="chunks of chat beside a path for JSON",
+    ),
+    pytest.param(
+        EVENTS,
         [event({"t": "Grüße 5"}), b"data: END\n\n", event({"t": "!"})],
         {"delta": "$.t", "done": "END"},
         id="literal end",
@@ -366,9 +384,23 @@ def test_app_that_fails_in_the_middle_ends_the_stream(stack: Stack) -> None:  # 
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_stream_without_pieces_is_an_empty_reply(stream: bool, stack: Stack) -> None:  # T6
-    app = app_of(stack, streaming(*lines({"x": 1}), headers=LINES), Rewrite("/ask", delta="$.t"))
-    assert text_of(send(app, stream=stream), "chat") == ""
+@pytest.mark.parametrize(
+    ("reading", "wanted"),
+    [
+        ({"delta": "$.t"}, "has anything at $.t"),
+        ({"reply": {"content": "$.t"}}, "has anything at $.t (content)"),
+        ({}, "is text"),
+    ],
+)
+def test_stream_without_pieces_is_an_empty_reply_and_is_said(
+    reading: Any, wanted: str, stream: bool, stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:  # T6 I2
+    app = app_of(stack, streaming(*lines({"x": "secret"}, {"y": 1}), headers=LINES), Rewrite("/ask", **reading))
+    reply = send(app, stream=stream)
+    assert text_of(reply, "chat") == ""
+    [line] = [record.getMessage() for record in caplog.records if record.name == "openai_middleware"]
+    could = "the app's stream could not be read: no piece of it"
+    assert line == f"{CREATE}: {could} {wanted} (request {reply.request_id})."
 
 
 # --- what passes
