@@ -13,9 +13,10 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 OLDEST = [
     *("fastapi==0.115.11", "starlette==0.46.0", "django==4.2", "flask==3.0.0", "werkzeug==3.0.1"),
     *("asgiref==3.8.1", "msgspec==0.19.0", "parse==1.20.2", "pydantic==2.7.4", "python-jsonpath==2.0.0"),
+    "sqlalchemy==2.1.0",
 ]
-NEWEST = ["fastapi", "starlette", "django", "flask", "asgiref", "msgspec", "parse", "pydantic", "python-jsonpath"]
-OF_FRAMEWORKS = ["tests/adapters", "tests/stacks", "tests/drivers", "tests/handlers", "tests/mapping"]
+NEWEST = [requirement.partition("==")[0] for requirement in OLDEST]
+OF_FRAMEWORKS = ["tests/adapters", "tests/stacks", "tests/drivers", "tests/handlers", "tests/mapping", "tests/store"]
 
 nox.options.reuse_existing_virtualenvs = True
 
@@ -31,11 +32,9 @@ def tests(session: nox.Session) -> None:
 @nox.parametrize("versions", [OLDEST, NEWEST], ids=["oldest", "newest"])
 def frameworks(session: nox.Session, versions: list[str]) -> None:
     """What the frameworks have a part in, with their oldest or their newest versions."""
-    session.install("--upgrade", "--editable", ".[test]", *versions)
+    session.install("--upgrade", "--editable", ".[test,store]", *versions)
     session.run("python", "-m", "pip", "list", "--format=freeze", silent=False)
-    # Old versions of Starlette import python-multipart by its old name.
-    old_names = ["-W", "ignore:Please use `import python_multipart`:PendingDeprecationWarning"]
-    session.run("python", "-m", "pytest", *PARALLEL, *old_names, *(session.posargs or OF_FRAMEWORKS))
+    session.run("python", "-m", "pytest", *PARALLEL, *(session.posargs or OF_FRAMEWORKS))
 
 
 PARALLEL = ["--quiet", "--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile", "-p", "no:cacheprovider"]

@@ -45,7 +45,7 @@ def app_mistakes(app: object, interface: Literal["ASGI", "WSGI"]) -> Iterator[Co
         return
     for other, (count, middleware) in _INTERFACES.items():
         if other != interface and _takes(app, count) and not _takes(app, _INTERFACES[interface][0]):
-            message = f"This is a {other} app: it is called with {count} arguments."
+            message = f"This app speaks {other}: it is called with {count} arguments."
             yield ConfigurationMistake("app_interface", message, app, f"Wrap it with {middleware}.", "app")
 
 

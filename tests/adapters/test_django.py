@@ -537,6 +537,18 @@ def test_class_based_view_may_be_async(mode: Mode) -> None:
     assert site(mode, Counting.as_view()).send("POST", TOKENS_URL, b'{"input": "i"}').json == TOKENS
 
 
+def test_class_based_view_may_await_a_function(mode: Mode) -> None:
+    @openai_view
+    async def answer(request: HttpRequest, *, input: str) -> Any:
+        return {**WIDE_TOKENS, "junk": (request.method, input)}
+
+    class Counting(View):
+        async def post(self, request: HttpRequest) -> Any:
+            return await answer(request)
+
+    assert site(mode, Counting.as_view()).send("POST", TOKENS_URL, b'{"input": "i"}').json == TOKENS
+
+
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [

@@ -152,12 +152,14 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     return logged
 
 
-each_driver = pytest.mark.parametrize("driver", [OpenAIMiddleware, OpenAIWSGIMiddleware])
+each_driver = pytest.mark.parametrize(
+    ("driver", "app"), [(OpenAIMiddleware, App()), (OpenAIWSGIMiddleware, wsgi_driver.App())], ids=["asgi", "wsgi"]
+)
 
 
 @each_driver
-def test_the_whole_api_at_the_root_of_an_app_is_warned_about_once(driver: Any, warnings: Any) -> None:  # C2
-    driver(App())
+def test_the_whole_api_at_the_root_of_an_app_is_warned_about_once(driver: Any, app: Any, warnings: Any) -> None:  # C2
+    driver(app)
 
     [warning] = warnings()
     assert "paths such as /files and /models are taken from the app" in warning
@@ -193,9 +195,9 @@ def at_the_root() -> APIHandlerConfig:
 )
 @each_driver
 def test_who_names_a_prefix_or_groups_or_endpoints_is_not_warned(  # C2
-    driver: Any, arguments: Any, warnings: Any
+    driver: Any, app: Any, arguments: Any, warnings: Any
 ) -> None:
-    driver(App(), **arguments)
+    driver(app, **arguments)
 
     assert warnings() == []
 
