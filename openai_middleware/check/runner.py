@@ -1,7 +1,5 @@
 """Runs cases, one after the other."""
 
-import time
-
 import httpx
 
 from openai_middleware.check.cases import cases_of
@@ -59,7 +57,7 @@ class Runner:
         result = self._probe.result = CaseResult(case)
         self._result.cases.append(result)
         self._recorder.begin_case()
-        sent, begun = self._recorder.sent, time.monotonic()
+        sent = self._recorder.sent
         try:
             if self._recorder.over:
                 raise Skipped(self._recorder.over)
@@ -72,7 +70,7 @@ class Runner:
             pass
         if any(result.facts.values()):
             result.status = Status.BROKEN
-        result.requests, result.seconds = self._recorder.sent - sent, time.monotonic() - begun
+        result.requests, result.seconds = self._recorder.sent - sent, self._recorder.end_case()
         return result
 
     def _models(self, base_url: str) -> list[str]:

@@ -36,7 +36,7 @@ def _conversation(probe: Probe) -> list[Json]:
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": probe.prompt},
         {"role": "assistant", "content": "Hello."},
-        {"role": "user", "content": [{"type": "text", "text": probe.prompt}]},
+        {"role": "user", "content": probe.prompt},
     ]
 
 
@@ -93,12 +93,12 @@ def _tools(operation: str) -> Case:
     return Case(operation, "tools", run)
 
 
-def _errors(operation: str, missing: str | None) -> Case:
+def _errors(operation: str, *mandatory: str) -> Case:
     def run(probe: Probe) -> None:
         # The middleware refuses these of an operation that the app does not have, too.
         probe.given(operation, **_question(probe, operation))
         probe.refused(operation, "a body that is no JSON", body=b'{"model": ')
-        if missing is not None:
+        for missing in mandatory:
             body = {name: value for name, value in _question(probe, operation).items() if name != missing}
             probe.refused(operation, f"a body without {missing!r}", body=body)
 
@@ -118,9 +118,9 @@ def _previous_response(probe: Probe) -> None:
 def text_cases() -> Iterator[Case]:
     """The cases, operation by operation."""
     yield from (_create(CHAT), _several_turns(CHAT), _tools(CHAT), _stream(CHAT), _helper(CHAT), _left(CHAT))
-    yield _errors(CHAT, "messages")
-    yield from (_create(COMPLETIONS), _stream(COMPLETIONS), _errors(COMPLETIONS, "prompt"))
+    yield _errors(CHAT, "messages", "model")
+    yield from (_create(COMPLETIONS), _stream(COMPLETIONS), _errors(COMPLETIONS, "prompt", "model"))
     for case in (_create, _several_turns, _tools, _stream, _helper, _left):
         yield case(RESPONSES)
-    yield _errors(RESPONSES, None)
+    yield _errors(RESPONSES)
     yield Case(RESPONSES, "previous response", _previous_response, "two responses")

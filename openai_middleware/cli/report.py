@@ -70,6 +70,8 @@ def summary_of(result: CheckResult) -> str:
     parts = [f"{counts}. {requests} requests in {seconds:.1f} s."]
     if result.limit:
         parts.append(f"It ended early: {result.limit}.")
+    elif any("the status is 401" in line for one in result.cases for line in one.lines()):
+        parts.append("The app asks who calls: give it --api-key or --header.")
     elif not result.count(Status.OK) and not result.count(Status.BROKEN):
         parts.append("Nothing of the API was found: is this where it begins? See --prefix.")
     return " ".join(parts)
