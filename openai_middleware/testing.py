@@ -1,23 +1,24 @@
 """The check as tests of your own: pytest runs it case by case. Needs the extra `cli`.
 
-    import pytest
-    from openai_middleware.testing import check
-    from shop.main import app
+import pytest
+from openai_middleware.testing import check
+from shop.main import app
 
-    @pytest.mark.parametrize("case", check(app), ids=str)
-    def test_sdk_works(case):
-        case()
+@pytest.mark.parametrize("case", check(app), ids=str)
+def test_sdk_works(case):
+    case()
 """
 
 import atexit
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from unittest import SkipTest
 
+from openai_middleware.check.case import Case
 from openai_middleware.check.cases import cases_of
-from openai_middleware.check.result import Case, Status
+from openai_middleware.check.result import Status
 from openai_middleware.check.runner import Runner
 from openai_middleware.check.server import serving
 from openai_middleware.check.settings import Settings
@@ -56,7 +57,7 @@ class CheckCase:
         raise AssertionError("\n".join(told))
 
 
-def check(app: Any, prefix: str = "/v1", **settings: Any) -> Iterator[CheckCase]:
+def check(app: Any, prefix: str = "/v1", **settings: Any) -> list[CheckCase]:
     """The cases for an app.
 
     It is served, on a free port of the loopback interface, from when the first case runs until the process ends. The
@@ -74,8 +75,7 @@ def check(app: Any, prefix: str = "/v1", **settings: Any) -> Iterator[CheckCase]
     """
     chosen = Settings(**settings)
     runner = functools.cache(lambda: _serve(app, prefix, chosen))
-    for case in cases_of(chosen):
-        yield CheckCase(case, runner, is_required=case.operation in chosen.require)
+    return [CheckCase(case, runner, is_required=case.operation in chosen.require) for case in cases_of(chosen)]
 
 
 def _serve(app: Any, prefix: str, settings: Settings) -> Runner:

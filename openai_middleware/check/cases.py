@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import partial
 
+from openai_middleware.check.case import Case
 from openai_middleware.check.probe import Probe
 from openai_middleware.check.resource_cases import resource_cases
-from openai_middleware.check.result import Case
 from openai_middleware.check.settings import Settings
 from openai_middleware.check.text_cases import text_cases
 from openai_middleware.contract import Operation, shipped

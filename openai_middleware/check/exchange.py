@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 import httpx
 
@@ -103,8 +103,7 @@ class Recorder(httpx.BaseTransport):
             raise
         exchange.status = response.status_code
         exchange.content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        assert isinstance(response.stream, httpx.SyncByteStream)
-        response.stream = _RecordedStream(response.stream, exchange, self)
+        response.stream = _RecordedStream(cast(httpx.SyncByteStream, response.stream), exchange, self)
         return response
 
     def seconds_left(self) -> float:

@@ -1,7 +1,7 @@
 """What is wrong with a JSON document, said as facts: a place in it, and what is there."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from jsonschema import ValidationError as SchemaError
 from pydantic_core import ErrorDetails
@@ -141,17 +141,17 @@ def facts_of_schema(errors: Iterable[SchemaError], start: str = "") -> list[Fact
 
 
 def _facts_of_one(error: SchemaError, start: str) -> Iterator[Fact]:
-    path = list(error.absolute_path)
+    path, wanted_value = list(error.absolute_path), cast(Any, error.validator_value)
     if error.validator == "required":
-        for name in error.validator_value:
-            if name not in error.instance:
+        for name in wanted_value:
+            if name not in cast(Any, error.instance):
                 yield Fact(place_of([*path, name], start), "missing")
     elif error.validator == "type":
-        names = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+        names = wanted_value if isinstance(wanted_value, list) else [wanted_value]
         wanted = " or ".join(_SCHEMA_TYPES[name] for name in names)
         yield Fact(place_of(path, start), f"is {kind_of(error.instance)}, not {wanted}")
     elif error.validator == "enum":
-        wanted = " or ".join(map(repr, error.validator_value))
+        wanted = " or ".join(map(repr, wanted_value))
         yield Fact(place_of(path, start), f"is {_shown(error.instance)}, not {wanted}")
     else:
         yield Fact(place_of(path, start), error.message)

@@ -96,7 +96,9 @@ class _Document:
     def _any_of(self, schemas: list[dict[str, Any]]) -> dict[str, Any]:
         """One of several kinds: each is tried where the value is of its JSON type, objects by their `type`."""
         objects = {self._constant(schema): schema for schema in schemas if "$ref" in schema}
-        others = {"string" if "enum" in schema else schema["type"]: schema for schema in schemas if "$ref" not in schema}
+        others = {
+            "string" if "enum" in schema else schema["type"]: schema for schema in schemas if "$ref" not in schema
+        }
         if objects:
             chosen = [{"if": _has_type(name), "then": schema} for name, schema in objects.items()]
             others["object"] = {

@@ -5,7 +5,7 @@ import functools
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpx
 import openai
@@ -17,7 +17,7 @@ from openai_middleware.check.result import CaseResult
 from openai_middleware.check.settings import Settings
 from openai_middleware.contract import Operation, shipped
 
-__all__ = ["Broken", "NotImplementedByApp", "Probe", "Skipped"]
+__all__ = ["BrokenError", "NotImplementedByAppError", "Probe", "SkippedError"]
 
 _NOT_IMPLEMENTED: Final = (404, 405, 501)
 _REPORT_USAGE: Final = ("chat.completions.create", "completions.create", "responses.create")
@@ -25,15 +25,15 @@ _MOST_PAGES: Final = 3
 _NO_USAGE: Final = "usage: missing"
 
 
-class NotImplementedByApp(Exception):
+class NotImplementedByAppError(Exception):
     """The app does not have the operation. The message is what it answered."""
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """Something is wrong, and noted, and the case cannot go on."""
 
 
-class Skipped(Exception):
+class SkippedError(Exception):
     """The case cannot be tried. The message says why."""
 
 
@@ -66,7 +66,7 @@ class Probe:
                 api_key=settings.api_key,
                 max_retries=0,
                 default_headers={"Accept-Encoding": "identity", **settings.headers},
-                http_client=self._http,
+                http_client=cast(Any, self._http),  # its types know the newer httpx2 alone
                 _strict_response_validation=is_strict,
             )
             for is_strict in (True, False)
@@ -92,9 +92,9 @@ class Probe:
             What the SDK returned; None where the app refused.
 
         Raises:
-            NotImplementedByApp: The app does not have it.
-            Broken: An oracle found something.
-            Skipped: The SDK cannot send it.
+            NotImplementedByAppError: The app does not have it.
+            BrokenError: An oracle found something.
+            SkippedError: The SDK cannot send it.
         """
         value, error, exchange = self._sent(name, lambda method: method(**arguments), arguments)
         if exchange.status in refusals:
@@ -108,23 +108,23 @@ class Probe:
         if name in _REPORT_USAGE and not wire.json_in(exchange).get("usage"):
             self._warn_of_usage()
         if error is not None or any(self.result.facts.values()):
-            raise Broken
+            raise BrokenError
         return value
 
     def given(self, name: str, /, **arguments: Any) -> Any:
         """Call an operation that another case judges, and without which this case cannot be tried.
 
         Raises:
-            Skipped: The app does not have it, or it is broken.
+            SkippedError: The app does not have it, or it is broken.
         """
         judged = self.result
-        self.result = CaseResult(judged.case)
+        self.result = CaseResult(judged.operation, judged.name)
         try:
             return self.whole(name, **arguments)
-        except NotImplementedByApp as error:
-            raise Skipped(f"{name} is not implemented") from error
-        except Broken as error:
-            raise Skipped(f"{name} is broken") from error
+        except NotImplementedByAppError as error:
+            raise SkippedError(f"{name} is not implemented") from error
+        except BrokenError as error:
+            raise SkippedError(f"{name} is broken") from error
         finally:
             self.result = judged
 
@@ -132,13 +132,15 @@ class Probe:
         """Call an operation for a stream, and return its events.
 
         Raises:
-            NotImplementedByApp: The app does not have it.
-            Broken: An oracle found something.
-            Skipped: The SDK cannot send it.
+            NotImplementedByAppError: The app does not have it.
+            BrokenError: An oracle found something.
+            SkippedError: The SDK cannot send it.
         """
         events: list[Any] = []
         _, error, exchange = self._sent(name, lambda method: events.extend(method(**arguments, stream=True)), arguments)
-        self._judge_stream(name, error, exchange, wants_usage=name == "responses.create" or "stream_options" in arguments)
+        self._judge_stream(
+            name, error, exchange, wants_usage=name == "responses.create" or "stream_options" in arguments
+        )
         return events
 
     def helper(self, name: str, /, **arguments: Any) -> Any:
@@ -207,10 +209,10 @@ class Probe:
             self._http.request(operation.method, path, headers=headers, **content)
         except httpx.HTTPError as error:
             if len(self._recorder.exchanges) == first:
-                raise Skipped(str(error)) from error
+                raise SkippedError(str(error)) from error
         exchange = self._recorder.exchanges[-1]
         if exchange.status in _NOT_IMPLEMENTED:
-            raise NotImplementedByApp(str(exchange.status))
+            raise NotImplementedByAppError(str(exchange.status))
         self._note("wire", wire.judge_refusal(exchange, asked, statuses))
 
     def not_found(self, name: str, /, **arguments: Any) -> None:
@@ -240,10 +242,12 @@ class Probe:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # those of the SDK, about its own methods
                 value = run(_method(self._lenient if name in sdk.GAPS else self._strict, name))
-        except Exception as error:  # whatever it is: the SDK's helpers raise all kinds of errors for what they cannot take
+        except (
+            Exception
+        ) as error:  # whatever it is: the SDK's helpers raise all kinds of errors for what they cannot take
             raised = error
         if len(self._recorder.exchanges) == first:
-            raise Skipped(self._recorder.over or f"the SDK did not send it: {raised}")
+            raise SkippedError(self._recorder.over or f"the SDK did not send it: {raised}")
         return value, raised, self._recorder.exchanges[first]
 
     def _judge_stream(self, name: str, error: Exception | None, exchange: Exchange, *, wants_usage: bool) -> None:
@@ -261,14 +265,14 @@ class Probe:
         if wants_usage and not wire.usage_in(events):
             self._warn_of_usage()
         if error is not None or any(self.result.facts.values()):
-            raise Broken
+            raise BrokenError
 
     def _check_status(self, exchange: Exchange) -> None:
         if exchange.status == 0:
             self._note("wire", [Fact("", exchange.problem)], go_on=False)
         error = wire.error_in(exchange) if exchange.status >= 400 else {}
         if exchange.status in _NOT_IMPLEMENTED and error.get("param") != "model":
-            raise NotImplementedByApp(str(exchange.status))
+            raise NotImplementedByAppError(str(exchange.status))
         if not 200 <= exchange.status < 300:
             message = error.get("message")
             told = f": {message[:200]}" if isinstance(message, str) else ""
@@ -279,7 +283,7 @@ class Probe:
             noted = self.result.facts.setdefault(oracle, [])
             noted.extend(fact for fact in facts if fact not in noted)
         if facts and not go_on:
-            raise Broken
+            raise BrokenError
 
     def _warn_of_usage(self) -> None:
         if _NO_USAGE not in self.result.warnings:
@@ -292,5 +296,6 @@ def _method(client: openai.OpenAI, name: str) -> Any:
 
 def _operation(name: str) -> Operation:
     operation = shipped().operation(name)
-    assert operation is not None, name
+    if operation is None:
+        raise ValueError(f"There is no operation {name!r}.")
     return operation

@@ -1,10 +1,11 @@
 """The cases of what is kept: created, read, listed and deleted; and of the operations that a fixture describes."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
-from openai_middleware.check.probe import Probe, Skipped
-from openai_middleware.check.result import Case
+from openai_middleware.check.case import Case
+from openai_middleware.check.probe import Probe, SkippedError
 from openai_middleware.contract import shipped
 
 __all__ = ["resource_cases"]
@@ -72,10 +73,8 @@ class _Resource:
 
     def _list(self, probe: Probe) -> None:
         known: list[Json] = []
-        try:
+        with suppress(SkippedError):  # what cannot be created here may be there all the same
             known += [self.given(probe) for _ in range(3)]
-        except Skipped:
-            pass  # what cannot be created here may be there all the same
         probe.pages(f"{self.group}.list")
         for one in known:
             self.clean(probe, one)
@@ -117,7 +116,7 @@ def _models(probe: Probe) -> None:
 def _model(probe: Probe) -> None:
     listed = probe.given("models.list").data
     if not listed:
-        raise Skipped("models.list has none")
+        raise SkippedError("models.list has none")
     probe.whole("models.retrieve", model=listed[0].id)
     probe.not_found("models.retrieve", model=_UNKNOWN)
 
@@ -148,8 +147,8 @@ def _file_content(probe: Probe) -> None:
 
 
 def _search(probe: Probe) -> None:
-    known = {} if probe.has_fixture("vector_stores.search") else _VECTOR_STORES.given(probe)
-    probe.whole("vector_stores.search", **known, query=probe.prompt)
+    known: Json = {} if probe.has_fixture("vector_stores.search") else _VECTOR_STORES.given(probe)
+    probe.whole("vector_stores.search", query=probe.prompt, **known)
     if known:
         _VECTOR_STORES.clean(probe, known)
 
@@ -185,7 +184,7 @@ def _delete_item(probe: Probe) -> None:
 
 def _respond_in_conversation(probe: Probe) -> None:
     known = _CONVERSATIONS.given(probe)
-    question = {"model": probe.model, "input": probe.prompt, "store": False}
+    question: Json = {"model": probe.model, "input": probe.prompt, "store": False}
     probe.whole("responses.create", **question, conversation=known["conversation_id"])
     _CONVERSATIONS.clean(probe, known)
 

@@ -1,16 +1,12 @@
 """What came of a check: of each case, and of all."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from openai_middleware.check.facts import Fact
 
-if TYPE_CHECKING:
-    from openai_middleware.check.probe import Probe
-
-__all__ = ["Case", "CaseResult", "CheckResult", "Status"]
+__all__ = ["CaseResult", "CheckResult", "Status"]
 
 
 class Status(StrEnum):
@@ -22,32 +18,13 @@ class Status(StrEnum):
     SKIPPED = "skipped"
 
 
-@dataclass(frozen=True)
-class Case:
-    """One thing that a client does.
-
-    Attributes:
-        operation: The operation that it is about.
-        name: What is done, in words.
-        run: Does it.
-        creates: What it leaves behind, or may leave behind, on a server that keeps things; empty where nothing.
-    """
-
-    operation: str
-    name: str
-    run: Callable[["Probe"], object] = field(compare=False)
-    creates: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.operation}: {self.name}"
-
-
 @dataclass
 class CaseResult:
     """What came of one case.
 
     Attributes:
-        case: The case.
+        operation: The operation that the case is about.
+        name: What was done, in words.
         status: What came of it.
         facts: What is wrong, by oracle. An oracle that is here with none has judged, and found nothing.
         warnings: What is no fault, and worth knowing.
@@ -56,13 +33,17 @@ class CaseResult:
         seconds: How long it took.
     """
 
-    case: Case
+    operation: str
+    name: str
     status: Status = Status.OK
     facts: dict[str, list[Fact]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     reason: str = ""
     requests: int = 0
     seconds: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.operation}: {self.name}"
 
     def lines(self) -> Iterator[str]:
         """What is wrong, one line for each fact: the oracle and the fact."""

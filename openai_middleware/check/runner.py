@@ -2,10 +2,11 @@
 
 import httpx
 
+from openai_middleware.check.case import Case
 from openai_middleware.check.cases import cases_of
 from openai_middleware.check.exchange import Recorder
-from openai_middleware.check.probe import Broken, NotImplementedByApp, Probe, Skipped
-from openai_middleware.check.result import Case, CaseResult, CheckResult, Status
+from openai_middleware.check.probe import BrokenError, NotImplementedByAppError, Probe, SkippedError
+from openai_middleware.check.result import CaseResult, CheckResult, Status
 from openai_middleware.check.settings import Settings
 
 __all__ = ["Runner", "UnreachableError"]
@@ -47,26 +48,26 @@ class Runner:
     @property
     def result(self) -> CheckResult:
         """What has come of the cases so far."""
-        served = {one.case.operation for one in self._result.cases if one.status in (Status.OK, Status.BROKEN)}
+        served = {one.operation for one in self._result.cases if one.status in (Status.OK, Status.BROKEN)}
         self._result.missing = [name for name in self._settings.require if name not in served]
         self._result.limit = self._recorder.over
         return self._result
 
     def try_out(self, case: Case) -> CaseResult:
         """Try one case."""
-        result = self._probe.result = CaseResult(case)
+        result = self._probe.result = CaseResult(case.operation, case.name)
         self._result.cases.append(result)
         self._recorder.begin_case()
         sent = self._recorder.sent
         try:
             if self._recorder.over:
-                raise Skipped(self._recorder.over)
+                raise SkippedError(self._recorder.over)
             case.run(self._probe)
-        except NotImplementedByApp as answer:
+        except NotImplementedByAppError as answer:
             result.status, result.reason = Status.NOT_IMPLEMENTED, str(answer)
-        except Skipped as skipped:
+        except SkippedError as skipped:
             result.status, result.reason = Status.SKIPPED, str(skipped)
-        except Broken:
+        except BrokenError:
             pass
         if any(result.facts.values()):
             result.status = Status.BROKEN

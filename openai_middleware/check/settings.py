@@ -69,7 +69,7 @@ class Settings:
         except ValueError as error:
             raise SettingsError(f"{file} is no JSON: {error}") from error
         if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
-            raise SettingsError(f"{file} holds no object of objects, such as {{\"files.retrieve\": {{\"file_id\": ...}}}}")
+            raise SettingsError(f'{file} holds no object of objects, such as {{"files.retrieve": {{"file_id": ...}}}}')
         return {
             operation: {name: _file_or_value(value, file.parent) for name, value in arguments.items()}
             for operation, arguments in content.items()

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from openai_middleware.check.probe import NotImplementedByApp, Probe
-from openai_middleware.check.result import Case
+from openai_middleware.check.case import Case
+from openai_middleware.check.probe import NotImplementedByAppError, Probe
 
 __all__ = ["text_cases"]
 
@@ -111,7 +111,7 @@ def _previous_response(probe: Probe) -> None:
     again = probe.whole(RESPONSES, refusals=(400, 404), **question, previous_response_id=response.id)
     probe.clean("responses.delete", response_id=response.id)
     if again is None:
-        raise NotImplementedByApp("400 for previous_response_id")
+        raise NotImplementedByAppError("400 for previous_response_id")
     probe.clean("responses.delete", response_id=again.id)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from openai_middleware.answer.server_sent_events import BYTE_ORDER_MARK, DONE, LINE_END, EventSplitter, data_of, field
@@ -74,7 +75,7 @@ def json_in(exchange: Exchange) -> Json:
 def judge_pages(exchanges: Sequence[Exchange]) -> list[Fact]:
     """What is wrong with the pages of a list, one after the other."""
     pages = [json_in(exchange).get("data") for exchange in exchanges]
-    for before, page in zip(pages, pages[1:], strict=False):
+    for before, page in pairwise(pages):
         if page and page == before:
             return [Fact("data", "is the same on the next page: the list has no end")]
     return []
@@ -144,14 +145,16 @@ def _of_responses(events: Sequence[Json]) -> Iterator[Fact]:
         yield Fact("", f"{names[terminal + 1]} came after {names[terminal]}")
     elif names[terminal] == "response.failed":
         response = events[terminal].get("response")
-        yield Fact("", f"the response failed: {_message(response.get('error') if isinstance(response, dict) else None)}")
+        yield Fact(
+            "", f"the response failed: {_message(response.get('error') if isinstance(response, dict) else None)}"
+        )
     yield from _of_numbers(events)
     yield from _of_items(events)
 
 
 def _of_numbers(events: Sequence[Json]) -> Iterator[Fact]:
     numbers = [event.get("sequence_number") for event in events]
-    for before, number in zip(numbers, numbers[1:], strict=False):
+    for before, number in pairwise(numbers):
         if isinstance(before, int) and isinstance(number, int) and number != before + 1:
             yield Fact("sequence_number", f"is {number} after {before}")
             return
@@ -161,9 +164,7 @@ def _of_items(events: Sequence[Json]) -> Iterator[Fact]:
     opened: dict[Any, str] = {}
     for event in events:
         name, place = str(event.get("type")), event.get("output_index")
-        if name == "response.output_item.added":
-            opened[place] = name
-        elif name == "response.output_item.done":
+        if name in ("response.output_item.added", "response.output_item.done"):
             opened[place] = name
         elif place is not None and place not in opened:
             yield Fact("", f"{name} came before response.output_item.added, for output_index {place}")

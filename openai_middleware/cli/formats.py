@@ -35,8 +35,8 @@ def as_json(result: CheckResult, untried: Sequence[str]) -> str:
 
 def _case(one: CaseResult) -> dict[str, Any]:
     return {
-        "operation": one.case.operation,
-        "name": one.case.name,
+        "operation": one.operation,
+        "name": one.name,
         "status": one.status.value,
         "judged_by": [oracle for oracle in ORACLES if oracle in one.facts],
         "facts": [
@@ -65,7 +65,7 @@ def as_junit(result: CheckResult) -> bytes:
     }
     suite = ElementTree.Element("testsuite", counts)
     for one in result.cases:
-        about = {"classname": one.case.operation, "name": one.case.name, "time": f"{one.seconds:.3f}"}
+        about = {"classname": one.operation, "name": one.name, "time": f"{one.seconds:.3f}"}
         test = ElementTree.SubElement(suite, "testcase", about)
         if one.status is Status.BROKEN:
             lines = list(one.lines())
@@ -83,7 +83,7 @@ def github_annotations(result: CheckResult) -> Iterator[str]:
     """Workflow commands that show what is wrong beside a change."""
     for one in result.cases:
         for line in one.lines():
-            yield f"::error title={_property(str(one.case))}::{_escaped(line)}"
+            yield f"::error title={_property(str(one))}::{_escaped(line)}"
     for name in result.missing:
         yield f"::error title={_property(name)}::is required, and not implemented"
 
@@ -91,13 +91,14 @@ def github_annotations(result: CheckResult) -> Iterator[str]:
 def as_markdown(result: CheckResult) -> str:
     """The result for a step summary."""
     rows = [
-        f"| {one.case.operation} | {one.case.name} | {one.status} | {_in_cell('; '.join(one.lines()))} |"
+        f"| {one.operation} | {one.name} | {one.status} | {_in_cell('; '.join(one.lines()))} |"
         for one in result.cases
         if one.status in (Status.OK, Status.BROKEN)
     ]
     rows += [f"| {name} | | missing | is required, and not implemented |" for name in result.missing]
     heading = f"### openai-middleware check: {result.target}"
-    return "\n".join([heading, "", summary_of(result), "", "| operation | case | | |", "|---|---|---|---|", *rows, "", ""])
+    head = ["| operation | case | | |", "|---|---|---|---|"]
+    return "\n".join([heading, "", summary_of(result), "", *head, *rows, "", ""])
 
 
 def _escaped(text: str) -> str:

@@ -54,7 +54,7 @@ def routes_command(
 
 @cli.command("contract")
 def contract_command(
-    contract: Annotated[Path | None, typer.Option(metavar="FILE", help="Compare this one, not the shipped one.")] = None,
+    contract: Annotated[Path | None, typer.Option(metavar="FILE", help="Compare this one instead.")] = None,
     write: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the contract of the installed SDK.")] = None,
 ) -> None:
     """Tell how the contract differs from the installed OpenAI SDK, joined with Open Responses."""
@@ -153,8 +153,8 @@ def _plan(url: str, settings: Settings) -> str:
     created = [case.creates for case in cases if case.creates]
     counted = [f"{created.count(one)} x {one}" for one in dict.fromkeys(created)]
     return (
-        f"This tries {len(cases)} cases on {url}, with at most {settings.limits.requests} requests. Most of them ask the "
-        "model for text.\nIt may create, and deletes again where that is implemented:\n  "
+        f"This tries {len(cases)} cases on {url}, with at most {settings.limits.requests} requests. Most of them "
+        "ask the model for text.\nIt may create, and deletes again where that is implemented:\n  "
         + "\n  ".join(counted or ["nothing"])
     )
 

@@ -44,16 +44,16 @@ def print_result(result: CheckResult, untried: Sequence[str], out: Console) -> N
         out.print(_table(result, tried))
     for one in tried:
         if one.status is Status.BROKEN:
-            out.print(f"[red]{escape(str(one.case))}[/red]")
+            out.print(f"[red]{escape(str(one))}[/red]")
             for line in one.lines():
                 out.print(f"  {escape(line)}", soft_wrap=True)
     for name in result.missing:
         out.print(f"[red]{name}[/red]\n  is required, and {_why_missing(result, name)}")
-    _print_list(out, "Warnings", [f"{one.case}: {', '.join(one.warnings)}" for one in tried if one.warnings])
-    absent = dict.fromkeys(one.case.operation for one in result.cases if one.status is Status.NOT_IMPLEMENTED)
-    served = {one.case.operation for one in tried}
+    _print_list(out, "Warnings", [f"{one}: {', '.join(one.warnings)}" for one in tried if one.warnings])
+    absent = dict.fromkeys(one.operation for one in result.cases if one.status is Status.NOT_IMPLEMENTED)
+    served = {one.operation for one in tried}
     _print_list(out, "Not implemented", [", ".join(name for name in absent if name not in served)])
-    partly = [f"{one.case} ({one.reason})" for one in result.cases if _is_absent_beside_others(one, served)]
+    partly = [f"{one} ({one.reason})" for one in result.cases if _is_absent_beside_others(one, served)]
     _print_list(out, "Not implemented, though the operation is", partly)
     reasons = dict.fromkeys(one.reason for one in result.cases if one.status is Status.SKIPPED)
     skipped = [f"{reason}: {', '.join(_skipped_for(result, reason))}" for reason in reasons]
@@ -82,8 +82,8 @@ def _table(result: CheckResult, tried: Sequence[CaseResult]) -> Table:
     table.title, table.title_justify = f"{escape(result.target)}, model {escape(result.model)}", "left"
     before = ""
     for one in tried:
-        operation = one.case.operation
-        table.add_row("" if operation == before else operation, one.case.name, *(_cell(one, name) for name in ORACLES))
+        operation = one.operation
+        table.add_row("" if operation == before else operation, one.name, *(_cell(one, name) for name in ORACLES))
         before = operation
     return table
 
@@ -96,16 +96,16 @@ def _cell(result: CaseResult, oracle: str) -> str:
 
 
 def _why_missing(result: CheckResult, operation: str) -> str:
-    reasons = [f"{one.status}: {one.reason}" for one in result.cases if one.case.operation == operation]
+    reasons = [f"{one.status}: {one.reason}" for one in result.cases if one.operation == operation]
     return reasons[0] if reasons else "was not tried: only a fixture can describe it"
 
 
 def _is_absent_beside_others(result: CaseResult, served: set[str]) -> bool:
-    return result.status is Status.NOT_IMPLEMENTED and result.case.operation in served
+    return result.status is Status.NOT_IMPLEMENTED and result.operation in served
 
 
 def _skipped_for(result: CheckResult, reason: str) -> list[str]:
-    return [str(one.case) for one in result.cases if one.status is Status.SKIPPED and one.reason == reason]
+    return [str(one) for one in result.cases if one.status is Status.SKIPPED and one.reason == reason]
 
 
 def _print_list(out: Console, title: str, lines: Sequence[str]) -> None:

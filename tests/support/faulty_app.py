@@ -154,13 +154,15 @@ class Right:
             case "GET", ["models", name] if name in ("m-1", "m-2"):
                 return Answer(json=self.model(name))
             case "POST", ["embeddings"]:
-                data = [{"object": "embedding", "index": i, "embedding": [0.5]} for i, _ in enumerate(request.body["input"])]
+                one = {"object": "embedding", "embedding": [0.5]}
+                data = [{**one, "index": index} for index, _ in enumerate(request.body["input"])]
                 usage = {"prompt_tokens": 1, "total_tokens": 1}
                 return Answer(json={"object": "list", "data": data, "model": "m-1", "usage": usage})
             case "POST", ["files"]:
-                file = {"id": f"file-{next(ids)}", "object": "file", "bytes": 1, "created_at": 1, "filename": "a"}
-                self.kept[file["id"]] = {**file, "purpose": "user_data", "status": "processed"}
-                return Answer(json=self.kept[file["id"]])
+                name = f"file-{next(ids)}"
+                file = {"id": name, "object": "file", "bytes": 1, "created_at": 1, "filename": "a"}
+                self.kept[name] = {**file, "purpose": "user_data", "status": "processed"}
+                return Answer(json=self.kept[name])
             case "GET", ["files"]:
                 return self.list_files(request)
             case "GET", [("files" | "responses"), name] if name in self.kept:
