@@ -58,6 +58,7 @@ class Probe:
         self.result: CaseResult
         self._settings = settings
         self._recorder = recorder
+        self._created: list[tuple[str, dict[str, Any]]] = []
         # Environment variables such as HTTP_PROXY would lead around the recorder.
         self._http = httpx.Client(transport=recorder, headers={**settings.headers}, trust_env=False)
         self._strict, self._lenient = (
@@ -166,7 +167,9 @@ class Probe:
 
         _, error, exchange = self._sent(name, run, arguments)
         self._check_status(exchange)
-        self._note("sdk", [] if error is None else sdk.facts_of_error(error), go_on=False)
+        if error is not None:
+            raise SkippedError("its stream is broken")
+        self._recorder.reads_to_the_end = True
 
     def pages(self, name: str, /, **arguments: Any) -> list[Any]:
         """Call an operation that lists, and let the SDK ask for the next pages, up to the third."""
@@ -222,10 +225,16 @@ class Probe:
         if not isinstance(error, openai.NotFoundError):
             self._note("sdk", [Fact("", f"the SDK raised {type(error).__name__}, not NotFoundError")])
 
-    def clean(self, name: str, /, **arguments: Any) -> None:
-        """Delete what a case has created, where the app can delete; another case judges that."""
-        with contextlib.suppress(openai.OpenAIError):
-            _method(self._lenient, name)(**arguments)
+    def clean_later(self, name: str, /, **arguments: Any) -> None:
+        """Delete at the end of the case what it has created, where the app can delete; another case judges that."""
+        self._created.append((name, arguments))
+
+    def clean(self) -> None:
+        """Delete what the case has created."""
+        while self._created:
+            name, arguments = self._created.pop()
+            with contextlib.suppress(openai.OpenAIError):
+                _method(self._lenient, name)(**arguments)
 
     def note(self, oracle: str, place: str, what: str) -> None:
         """Note something that is wrong."""

@@ -69,6 +69,8 @@ class Runner:
             result.status, result.reason = Status.SKIPPED, str(skipped)
         except BrokenError:
             pass
+        finally:
+            self._probe.clean()
         if any(result.facts.values()):
             result.status = Status.BROKEN
         result.requests, result.seconds = self._recorder.sent - sent, self._recorder.end_case()

@@ -71,7 +71,7 @@ def _helper(operation: str) -> Case:
 def _left(operation: str) -> Case:
     def run(probe: Probe) -> None:
         probe.left_stream(operation, **_question(probe, operation))
-        probe.given(operation, **_question(probe, operation))
+        probe.whole(operation, **_question(probe, operation))
 
     return Case(operation, "a stream that is left", run)
 
@@ -108,11 +108,11 @@ def _errors(operation: str, *mandatory: str) -> Case:
 def _previous_response(probe: Probe) -> None:
     question = {**_question(probe, RESPONSES), "store": True}
     response = probe.given(RESPONSES, **question)
+    probe.clean_later("responses.delete", response_id=response.id)
     again = probe.whole(RESPONSES, refusals=(400, 404), **question, previous_response_id=response.id)
-    probe.clean("responses.delete", response_id=response.id)
     if again is None:
         raise NotImplementedByAppError("400 for previous_response_id")
-    probe.clean("responses.delete", response_id=again.id)
+    probe.clean_later("responses.delete", response_id=again.id)
 
 
 def text_cases() -> Iterator[Case]:

@@ -40,6 +40,7 @@ class Answer:
     end: str = "\n\n"
     names: dict[str, str] = field(default_factory=dict)
     is_cut: bool = False
+    has_no_end: bool = False
 
     def encoded(self) -> tuple[str, bytes]:
         if self.data is not None:
@@ -386,6 +387,65 @@ def no_owner(request: Request, answer: Answer) -> None:
         del answer.json["data"][1]["owned_by"]
 
 
+@fault
+def event_without_data(request: Request, answer: Answer) -> None:
+    if is_chat(request, answer) and answer.events:
+        answer.end = "\n\nevent: ping\n\n"
+
+
+@fault
+def event_is_no_json(request: Request, answer: Answer) -> None:
+    if is_chat(request, answer) and answer.events:
+        answer.data, answer.content_type = b'data: {"choices": [\n\ndata: [DONE]\n\n', "text/event-stream"
+
+
+@fault
+def unknown_item(request: Request, answer: Answer) -> None:
+    if is_response(request, answer) and answer.json:
+        answer.json["output"][0]["type"] = "note"
+
+
+@fault
+def delta_is_a_number(request: Request, answer: Answer) -> None:
+    if is_response(request, answer) and answer.events:
+        answer.events[4]["delta"] = 5
+
+
+@fault
+def event_after_the_end(request: Request, answer: Answer) -> None:
+    if is_response(request, answer) and answer.events:
+        answer.events.append({**answer.events[1], "sequence_number": len(answer.events)})
+
+
+@fault
+def item_is_never_added(request: Request, answer: Answer) -> None:
+    if is_response(request, answer) and answer.events:
+        kept = [event for event in answer.events if event["type"] != "response.output_item.added"]
+        answer.events = [{**event, "sequence_number": i} for i, event in enumerate(kept)]
+
+
+@fault
+def no_usage(request: Request, answer: Answer) -> None:
+    if is_chat(request, answer):
+        (answer.json or {}).pop("usage", None)
+        answer.events = answer.events and [event for event in answer.events if "usage" not in event]
+    if is_response(request, answer):
+        for one in [answer.json] if answer.json else [event.get("response") for event in answer.events or []]:
+            if one:
+                one["usage"] = None
+
+
+@fault
+def no_end(request: Request, answer: Answer) -> None:
+    answer.has_no_end = is_chat(request, answer) and bool(answer.events)
+
+
+@fault
+def serves_nothing(request: Request, answer: Answer) -> None:
+    if answer.status == 200:
+        answer.status, answer.json, answer.events = 404, {"detail": "Not Found"}, None
+
+
 # What an app is asked is what goes wrong with these.
 FAULTS["same_page_again"] = FAULTS["nothing_is_deleted"] = FAULTS["none"]
 
@@ -411,7 +471,9 @@ class FaultyApp:
         if answer.is_cut:
             headers.append((b"content-length", str(len(data) + 1).encode()))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": data})
+        await send({"type": "http.response.body", "body": data, "more_body": answer.has_no_end})
+        while answer.has_no_end and (await receive())["type"] != "http.disconnect":
+            pass
 
     def answer(self, name: str, method: str, path: str, query: str, body: bytes) -> Answer:
         app = self.apps[name]
