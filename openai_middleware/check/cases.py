@@ -15,8 +15,10 @@ __all__ = ["cases_of", "operations_without_case"]
 
 
 def cases_of(settings: Settings) -> list[Case]:
-    """The cases that some settings ask for."""
-    return [case for case in _all(settings) if _is_wanted(case.operation, settings)]
+    """The cases that some settings ask for, those of one operation together."""
+    found = [case for case in _all(settings) if _is_wanted(case.operation, settings)]
+    operations = list(dict.fromkeys(case.operation for case in found))
+    return sorted(found, key=lambda case: operations.index(case.operation))
 
 
 def operations_without_case(settings: Settings) -> list[str]:

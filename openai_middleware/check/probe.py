@@ -50,12 +50,14 @@ class Probe:
         model: What is asked for as the model.
         prompt: What is asked.
         result: What is found; each case has its own.
+        broken: The operations in which something was found.
     """
 
     def __init__(self, base_url: str, model: str, settings: Settings, recorder: Recorder) -> None:
         self.model = model
         self.prompt = settings.prompt
         self.result: CaseResult
+        self.broken: set[str] = set()
         self._settings = settings
         self._recorder = recorder
         self._created: list[tuple[str, dict[str, Any]]] = []
@@ -113,10 +115,11 @@ class Probe:
         return value
 
     def given(self, name: str, /, **arguments: Any) -> Any:
-        """Call an operation that another case judges, and without which this case cannot be tried.
+        """Call an operation that other cases judge, and without which this case cannot be tried.
 
         Raises:
-            SkippedError: The app does not have it, or it is broken.
+            BrokenError: An oracle found something, and no other case of the operation has.
+            SkippedError: The app does not have it, or it is known to be broken.
         """
         judged = self.result
         self.result = CaseResult(judged.operation, judged.name)
@@ -125,7 +128,10 @@ class Probe:
         except NotImplementedByAppError as error:
             raise SkippedError(f"{name} is not implemented") from error
         except BrokenError as error:
-            raise SkippedError(f"{name} is broken") from error
+            if name in self.broken:
+                raise SkippedError(f"{name} is broken") from error
+            judged.facts = self.result.facts
+            raise
         finally:
             self.result = judged
 

@@ -73,6 +73,7 @@ class Runner:
             self._probe.clean()
         if any(result.facts.values()):
             result.status = Status.BROKEN
+            self._probe.broken.add(case.operation)
         result.requests, result.seconds = self._recorder.sent - sent, self._recorder.end_case()
         return result
 

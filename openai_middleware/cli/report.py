@@ -1,6 +1,6 @@
 """What came of a check, for a person at a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
@@ -42,14 +42,17 @@ def print_result(result: CheckResult, untried: Sequence[str], out: Console) -> N
     tried = [one for one in result.cases if one.status in (Status.OK, Status.BROKEN)]
     if tried:
         out.print(_table(result, tried))
-    for one in tried:
-        if one.status is Status.BROKEN:
-            out.print(f"[red]{escape(str(one))}[/red]")
-            for line in one.lines():
-                out.print(f"  {escape(line)}", soft_wrap=True)
+    for title, lines in _alike(tried, lambda one: tuple(one.lines())):
+        out.print(f"[red]{escape(title)}[/red]", soft_wrap=True)
+        for line in lines:
+            out.print(f"  {escape(line)}", soft_wrap=True)
     for name in result.missing:
         out.print(f"[red]{name}[/red]\n  is required, and {_why_missing(result, name)}")
-    _print_list(out, "Warnings", [f"{one}: {', '.join(one.warnings)}" for one in tried if one.warnings])
+    _print_list(
+        out,
+        "Warnings",
+        [f"{', '.join(told)}: {title}" for title, told in _alike(tried, lambda one: tuple(one.warnings))],
+    )
     absent = dict.fromkeys(one.operation for one in result.cases if one.status is Status.NOT_IMPLEMENTED)
     served = {one.operation for one in tried}
     _print_list(out, "Not implemented", [", ".join(name for name in absent if name not in served)])
@@ -86,6 +89,18 @@ def _table(result: CheckResult, tried: Sequence[CaseResult]) -> Table:
         table.add_row("" if operation == before else operation, one.name, *(_cell(one, name) for name in ORACLES))
         before = operation
     return table
+
+
+def _alike(
+    results: Sequence[CaseResult], told: Callable[[CaseResult], tuple[str, ...]]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The cases of each operation of which the same is told: their names, and what is told."""
+    names: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for one in results:
+        if lines := told(one):
+            names.setdefault((one.operation, lines), []).append(one.name)
+    for (operation, lines), cases in names.items():
+        yield f"{operation}: {', '.join(cases)}", lines
 
 
 def _cell(result: CaseResult, oracle: str) -> str:

@@ -1,4 +1,4 @@
-"""The check finds nothing wrong with the example programs: the demo, functions that reply, the legacy app behind rewrites.
+"""The check finds nothing wrong with the examples: the demo, functions that reply, the legacy app behind rewrites.
 
 They take the way that pytest takes. Django is configured once in a process, so that there are two.
 """
@@ -13,7 +13,7 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 TEXT = ["chat.completions.create", "responses.create"]
 REPLIES = [*TEXT, "completions", "models"]
-DESK = {"api_key": "token-of-ada", "only": REPLIES}
+DESK: dict[str, object] = {"api_key": "token-of-ada", "only": REPLIES}
 
 PROGRAMS: dict[str, dict[str, dict[str, object]]] = {
     "all but Django's": {

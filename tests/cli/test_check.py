@@ -33,7 +33,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def run(*arguments: str | Path) -> Result:
+def run(*arguments: object) -> Result:
     return CliRunner().invoke(cli, ["check", *map(str, arguments)], catch_exceptions=False)
 
 
@@ -60,7 +60,7 @@ def test_what_is_broken_is_told_in_every_format(url: str, tmp_path: Path, monkey
     document = run(f"{url}/no_message/v1", CHAT, "--require=files.content", "--json")
 
     assert table.exit_code == document.exit_code == 1
-    assert f"chat.completions.create: create\n  {fact}\n" in table.stdout
+    assert f"chat.completions.create: create, several turns, tools, a stream that is left\n  {fact}\n" in table.stdout
     assert "files.content\n  is required, and was not tried" in table.stdout
     assert f"::error title=chat.completions.create%3A create::{fact}\n" in table.stdout
     assert "::error title=files.content::is required, and not implemented\n" in table.stdout
