@@ -21,7 +21,7 @@ from openai_middleware.check.cases import cases_of
 from openai_middleware.check.result import Status
 from openai_middleware.check.runner import Runner
 from openai_middleware.check.server import serving
-from openai_middleware.check.settings import Settings
+from openai_middleware.check.settings import Settings, SettingsError
 
 __all__ = ["CheckCase", "check"]
 
@@ -67,15 +67,21 @@ def check(app: Any, prefix: str = "/v1", **settings: Any) -> list[CheckCase]:
         app: An ASGI or WSGI app.
         prefix: Where its API begins.
         settings: How it is driven: `model`, `prompt`, `api_key`, `headers`, `fixture`, `only`, `require`, `oracles` and
-            `limits`, as `openai_middleware.check.settings.Settings` has them. The cases of operations that `require`
-            names fail where they would be skipped.
+            `limits`, as `openai_middleware.check.settings.Settings` has them. The first case of an operation that
+            `require` names fails where it would be skipped.
 
     Raises:
-        SettingsError: A setting cannot be one.
+        SettingsError: A setting cannot be one, or a required operation is one that only a fixture can describe.
     """
     chosen = Settings(**settings)
     runner = functools.cache(lambda: _serve(app, prefix, chosen))
-    return [CheckCase(case, runner, is_required=case.operation in chosen.require) for case in cases_of(chosen)]
+    cases = cases_of(chosen)
+    first = {case.operation: case for case in reversed(cases)}
+    for name in chosen.require:
+        if name not in first:
+            raise SettingsError(f"There is no case of {name}. A fixture can describe it.")
+    required = [first[name] for name in chosen.require]
+    return [CheckCase(case, runner, is_required=case in required) for case in cases]
 
 
 def _serve(app: Any, prefix: str, settings: Settings) -> Runner:

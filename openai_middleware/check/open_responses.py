@@ -8,7 +8,8 @@ from typing import Any, Final
 from jsonschema import Draft202012Validator
 
 from openai_middleware.check.facts import Fact, facts_of_schema
-from openai_middleware.contract import OPEN_RESPONSES, shipped
+from openai_middleware.contract import shipped
+from openai_middleware.contract.contract import OPEN_RESPONSES
 
 __all__ = ["SCHEMAS", "judge_events", "judge_whole"]
 

@@ -6,7 +6,6 @@ imports the SDK, and nothing that runs imports `generator`.
 
 from openai_middleware.contract.contract import (
     FORMAT,
-    OPEN_RESPONSES,
     SHIPPED,
     Contract,
     Operation,
@@ -21,7 +20,6 @@ from openai_middleware.contract.names import GroupName, OperationName
 
 __all__ = [
     "FORMAT",
-    "OPEN_RESPONSES",
     "SHIPPED",
     "Contract",
     "GroupName",

@@ -84,6 +84,7 @@ PLANTED: dict[str, tuple[str, set[str]]] = {
     ),
     "item_is_never_done": (RESPONSES, {"wire: response.output_item.done never came, for output_index 0"}),
     "event_is_called_otherwise": (RESPONSES, {f"wire: event: is 'delta' where the type is '{DELTA}'"}),
+    "nothing_is_stored": ("responses", {"wire: the status is 507: The disk is full."}),
     "no_has_more": (FILES, {"wire: has_more: missing: the SDK would ask for page after page"}),
     "same_page_again": (FILES, {"wire: data: is the same on the next page: the list has no end"}),
     "nothing_is_deleted": (FILES, {"wire: the status is 200 for something that does not exist, not 404"}),

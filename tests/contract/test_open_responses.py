@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from openai_middleware import OpenAIMiddleware
-from openai_middleware.contract import OPEN_RESPONSES, Contract, Operation, ResponseField, Stream, shipped
+from openai_middleware.contract import Contract, Operation, ResponseField, Stream, shipped
+from openai_middleware.contract.contract import OPEN_RESPONSES
 from openai_middleware.contract.drift import drift, report
 from openai_middleware.contract.generator import generate
 from openai_middleware.contract.generator.open_responses import OpenResponses, unite

@@ -425,6 +425,13 @@ def item_is_never_added(request: Request, answer: Answer) -> None:
 
 
 @fault
+def nothing_is_stored(request: Request, answer: Answer) -> None:
+    if request.path == "/responses" and request.body.get("store") is True:
+        refused = refusal(507, "The disk is full.")
+        answer.status, answer.json = refused.status, refused.json
+
+
+@fault
 def no_usage(request: Request, answer: Answer) -> None:
     if is_chat(request, answer):
         (answer.json or {}).pop("usage", None)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
-from openai_middleware.contract import OPEN_RESPONSES
+from openai_middleware.contract.contract import OPEN_RESPONSES
 
 __all__ = ["Call", "OpenResponses", "unite"]
 
