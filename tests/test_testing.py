@@ -5,7 +5,7 @@ from unittest import SkipTest
 
 import pytest
 
-from openai_middleware.check.settings import SettingsError
+from openai_middleware.check.settings import Settings, SettingsError
 from openai_middleware.testing import check
 from tests.support.faulty_app import app
 
@@ -54,8 +54,10 @@ def test_an_operation_without_a_case_cannot_be_required() -> None:
 
 def test_a_fixture_describes_an_operation_files_included(tmp_path: Path) -> None:
     (tmp_path / "bees.wav").write_bytes(b"RIFF")
-    fixture = {"audio.transcriptions.create": {"file": tmp_path / "bees.wav", "model": "m-1"}}
+    (tmp_path / "fixture.json").write_text('{"audio.transcriptions.create": {"file": "@bees.wav", "model": "m-1"}}')
+    fixture = Settings.fixture_of(tmp_path / "fixture.json")
 
+    assert fixture == {"audio.transcriptions.create": {"file": ("bees.wav", b"RIFF"), "model": "m-1"}}
     assert outcomes("/none/v1", only=["audio.transcriptions"], fixture=fixture) == {
         "audio.transcriptions.create: as the fixture says": "not implemented: 404"
     }

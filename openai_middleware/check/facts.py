@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple, cast
 from jsonschema import ValidationError as SchemaError
 from pydantic_core import ErrorDetails
 
-__all__ = ["Fact", "facts_of_pydantic", "facts_of_schema", "place_of"]
+__all__ = ["Fact", "facts_of_pydantic", "facts_of_schema", "place_of", "printable"]
 
 # By these an object says what it is: one with another value is of another kind.
 _KINDS: Final = ("type", "role", "object")
@@ -52,6 +52,11 @@ class Fact(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.place}: {self.what}" if self.place else self.what
+
+
+def printable(text: str) -> str:
+    """A text of someone else, safe in a terminal and in XML: what controls either is written as Python writes it."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def place_of(path: Iterable[str | int], start: str = "") -> str:

@@ -12,7 +12,7 @@ import openai
 
 from openai_middleware.check import open_responses, sdk, wire
 from openai_middleware.check.exchange import Exchange, Recorder
-from openai_middleware.check.facts import Fact
+from openai_middleware.check.facts import Fact, printable
 from openai_middleware.check.result import CaseResult
 from openai_middleware.check.settings import Settings
 from openai_middleware.contract import Operation, shipped
@@ -296,7 +296,8 @@ class Probe:
     def _note(self, oracle: str, facts: Sequence[Fact], *, go_on: bool = True) -> None:
         if oracle in self._settings.oracles:
             noted = self.result.facts.setdefault(oracle, [])
-            noted.extend(fact for fact in facts if fact not in noted)
+            told = [Fact(printable(fact.place), printable(fact.what)) for fact in facts]
+            noted.extend(fact for fact in told if fact not in noted)
         if facts and not go_on:
             raise BrokenError
 

@@ -5,6 +5,7 @@ import httpx
 from openai_middleware.check.case import Case
 from openai_middleware.check.cases import cases_of
 from openai_middleware.check.exchange import Recorder
+from openai_middleware.check.facts import printable
 from openai_middleware.check.probe import BrokenError, NotImplementedByAppError, Probe, SkippedError
 from openai_middleware.check.result import CaseResult, CheckResult, Status
 from openai_middleware.check.settings import Settings
@@ -39,7 +40,7 @@ class Runner:
         models = self._models(base_url)
         model = settings.model or (models[0] if models else _NO_MODEL)
         self._probe = Probe(base_url, model, settings, self._recorder)
-        self._result = CheckResult(base_url, model)
+        self._result = CheckResult(base_url, printable(model))
 
     def close(self) -> None:
         """Close all connections."""

@@ -30,7 +30,7 @@ PLANTED: dict[str, tuple[str, set[str]]] = {
     "half_an_event": (CHAT, {"wire: the last event has no empty line after it"}),
     "stream_is_cut": (CHAT, {"wire: the answer broke off before its end"}),
     "whole_for_a_stream": (CHAT, {"wire: Content-Type: is application/json, not text/event-stream"}),
-    "error_in_a_stream": (CHAT, {"wire: the stream ended with an error: The model is gone."}),
+    "error_in_a_stream": (CHAT, {"wire: the stream ended with an error: The model\\x1b\\x00 is gone."}),
     "event_without_data": (CHAT, {"wire: an event has no data: 'event: ping'"}),
     "event_is_no_json": (CHAT, {"wire: the data of an event is no JSON: '{\"choices\": ['"}),
     "error_is_a_string": (CHAT, {"wire: error: is a string, not an object"}),
