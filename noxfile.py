@@ -31,7 +31,7 @@ def tests(session: nox.Session) -> None:
 @nox.parametrize("versions", [OLDEST, NEWEST], ids=["oldest", "newest"])
 def frameworks(session: nox.Session, versions: list[str]) -> None:
     """What the frameworks have a part in, with their oldest or their newest versions."""
-    session.install("--upgrade", "--editable", ".[test]", *versions)
+    session.install("--upgrade", "--editable", ".[cli,test]", *versions)
     session.run("python", "-m", "pip", "list", "--format=freeze", silent=False)
     # Old versions of Starlette import python-multipart by its old name.
     old_names = ["-W", "ignore:Please use `import python_multipart`:PendingDeprecationWarning"]

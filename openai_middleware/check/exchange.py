@@ -59,7 +59,8 @@ class Recorder(httpx.BaseTransport):
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._transport = httpx.HTTPTransport()
+        # Connections of their own: no answer can spoil the next, and none is sent on one that the server is closing.
+        self._transport = httpx.HTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
         self._limits = limits
         self._seconds_spent = 0.0
         self._case_begin = time.monotonic()

@@ -109,13 +109,15 @@ def test_nothing_is_wrong_with_an_app_without_a_fault(url: str) -> None:
     assert [case.warnings for case in result.cases if case.warnings] == []
     assert result.exit_code == 0
     assert result.model == "m-1"
-    judged = {case.operation for case in result.cases if case.status is Status.OK}
-    assert judged == {
-        *["chat.completions.create", "responses.create", "responses.retrieve", "responses.delete"],
-        *["responses.input_items.list", "models.list", "models.retrieve", "embeddings.create"],
-        *["files.create", "files.retrieve", "files.list", "files.delete"],
+    absent = {case.operation for case in result.cases if case.status is Status.NOT_IMPLEMENTED}
+    assert {operation for operation in absent if not operation.endswith(".list")} == {
+        "completions.create",
+        "moderations.create",
     }
+    assert [str(case) for case in result.cases if case.status is Status.SKIPPED] == ["completions.create: errors"]
+    assert result.count(Status.OK) > 45
     assert app.apps["none"].kept == {}, "what a check creates it deletes"
+    assert len(app.connections) == len(set(app.connections)), "no request is sent on a connection that was used before"
 
 
 def test_every_fault_is_looked_for() -> None:

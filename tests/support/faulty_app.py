@@ -138,8 +138,39 @@ def refusal(status: int, message: str, param: str | None = None) -> Answer:
     return Answer(status, json={"error": error})
 
 
+def page(items: list[Json]) -> Answer:
+    first, last = (items[0]["id"], items[-1]["id"]) if items else (None, None)
+    return Answer(json={"object": "list", "data": items, "first_id": first, "last_id": last, "has_more": False})
+
+
+# What is created with an id of its own, read, changed and deleted: what an id begins with, and the fields.
+KEPT: dict[str, tuple[str, Json]] = {
+    "conversations": ("conv", {"object": "conversation", "created_at": 1, "metadata": {}}),
+    "vector_stores": (
+        "vs",
+        {
+            "object": "vector_store",
+            "created_at": 1,
+            "name": "check",
+            "status": "completed",
+            "usage_bytes": 0,
+            "metadata": {},
+            "last_active_at": None,
+            "file_counts": dict.fromkeys(["in_progress", "completed", "failed", "cancelled", "total"], 0),
+        },
+    ),
+}
+QUESTION = {
+    "id": "msg_0",
+    "type": "message",
+    "status": "completed",
+    "role": "user",
+    "content": [{"type": "input_text", "text": "Hello?"}],
+}
+
+
 class Right:
-    """The app without a fault: chat, responses, models, embeddings and files."""
+    """The app without a fault. It serves what the check has cases for."""
 
     def __init__(self) -> None:
         self.kept: dict[str, Json] = {}
@@ -172,9 +203,21 @@ class Right:
                 del self.kept[name]
                 return Answer(json={"id": name, "object": group.removesuffix("s"), "deleted": True})
             case "GET", ["responses", name, "input_items"] if name in self.kept:
-                item = {**ITEM, "id": "msg_0", "role": "user", "content": [{"type": "input_text", "text": "Hello?"}]}
-                page = {"object": "list", "data": [item], "first_id": "msg_0", "last_id": "msg_0", "has_more": False}
-                return Answer(json=page)
+                return page([QUESTION])
+            case "POST", ["responses", name, "cancel"] if name in self.kept:
+                return refusal(400, "It is over.")
+            case "POST", ["responses", "input_tokens"]:
+                return Answer(json={"object": "response.input_tokens", "input_tokens": 3})
+            case "POST", ["responses", "compact"]:
+                item = {"id": "cmp_1", "type": "compaction", "encrypted_content": "..."}
+                about = {"id": "resp_0", "object": "response.compaction", "created_at": 1, "usage": USAGE}
+                return Answer(json={**about, "output": [item]})
+            case "GET", ["files", name, "content"] if name in self.kept:
+                return Answer(data=b"Written by a check.")
+            case method, ["chat", "completions", *rest]:
+                return self.stored_completion(method, rest)
+            case method, [("conversations" | "vector_stores") as group, *rest]:
+                return self.resource(method, group, rest)
         return refusal(404, "There is nothing here.")
 
     def chat(self, request: Request) -> Answer:
@@ -183,7 +226,47 @@ class Right:
                 return refusal(400, f"There is no {name}.", name)
         if request.is_stream:
             return Answer(events=chunks(request.body))
-        return Answer(json={**FULL_COMPLETION, "model": request.body["model"]})
+        made = {**FULL_COMPLETION, "model": request.body["model"]}
+        if request.body.get("store"):
+            made |= {"id": f"chatcmpl-{next(ids)}", "metadata": {}}
+            self.kept[made["id"]] = made
+        return Answer(json=made)
+
+    def stored_completion(self, method: str, rest: list[str]) -> Answer:
+        match method, rest:
+            case "GET", []:
+                return page([one for name, one in self.kept.items() if name.startswith("chatcmpl-")])
+            case "GET", [name, "messages"] if name in self.kept:
+                return page([{"id": "msg_0", "role": "user", "content": "Hello?", "content_parts": None}])
+            case (("GET" | "POST"), [name]) if name in self.kept:
+                return Answer(json=self.kept[name])
+            case "DELETE", [name] if self.kept.pop(name, None):
+                return Answer(json={"id": name, "object": "chat.completion.deleted", "deleted": True})
+        return refusal(404, "There is nothing here.")
+
+    def resource(self, method: str, group: str, rest: list[str]) -> Answer:
+        start, fields = KEPT[group]
+        match method, rest:
+            case "POST", []:
+                name = f"{start}-{next(ids)}"
+                self.kept[name] = {"id": name, **fields}
+                return Answer(json=self.kept[name])
+            case "GET", [] if group == "vector_stores":
+                return page([one for name, one in self.kept.items() if name.startswith(start)])
+            case (("GET" | "POST"), [name]) if name in self.kept:
+                return Answer(json=self.kept[name])
+            case "DELETE", [name] if self.kept.pop(name, None):
+                return Answer(json={"id": name, "object": f"{fields['object']}.deleted", "deleted": True})
+            case "POST", [name, "search"] if name in self.kept:
+                about = {"object": "vector_store.search_results.page", "search_query": ["Hello?"]}
+                return Answer(json={**about, "data": [], "has_more": False, "next_page": None})
+            case (("GET" | "POST"), [name, "items"]) if name in self.kept:
+                return page([QUESTION])
+            case "GET", [name, "items", "msg_0"] if name in self.kept:
+                return Answer(json=QUESTION)
+            case "DELETE", [name, "items", "msg_0"] if name in self.kept:
+                return Answer(json=self.kept[name])
+        return refusal(404, "There is nothing here.")
 
     def respond(self, request: Request) -> Answer:
         if "model" not in request.body:
@@ -462,6 +545,7 @@ class FaultyApp:
 
     def __init__(self) -> None:
         self.apps: defaultdict[str, Right] = defaultdict(Right)
+        self.connections: list[int] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -474,6 +558,7 @@ class FaultyApp:
             is_last = not message.get("more_body", False)
         if dict(scope["headers"]).get(b"content-type", b"").startswith(b"multipart/"):
             body = b""
+        self.connections.append(scope["client"][1])
         answer = self.answer(name, scope["method"], f"/{path}", scope["query_string"].decode(), body)
         content_type, data = answer.encoded()
         headers = [(b"content-type", content_type.encode())]
