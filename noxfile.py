@@ -32,7 +32,7 @@ def tests(session: nox.Session) -> None:
 @nox.parametrize("versions", [OLDEST, NEWEST], ids=["oldest", "newest"])
 def frameworks(session: nox.Session, versions: list[str]) -> None:
     """What the frameworks have a part in, with their oldest or their newest versions."""
-    session.install("--upgrade", "--editable", ".[test,store]", *versions)
+    session.install("--upgrade", "--editable", ".[cli,store,test]", *versions)
     session.run("python", "-m", "pip", "list", "--format=freeze", silent=False)
     session.run("python", "-m", "pytest", *PARALLEL, *(session.posargs or OF_FRAMEWORKS))
 

@@ -1,12 +1,13 @@
 """The frontend: options and configuration compiled once into a table, which opens exchanges."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final, Unpack
 
 import msgspec
 
+from openai_middleware.config import EndpointConfig
 from openai_middleware.contract import GroupName, OpenAIEndpoint, Operation
 from openai_middleware.errors import MethodNotAllowedError, NotFoundError, OpenAIError, PermissionDeniedError
 from openai_middleware.exchange import Exchange
@@ -17,8 +18,8 @@ from openai_middleware.request.path import RequestPath, normalised
 from openai_middleware.request.path_template import shape_of
 from openai_middleware.request.refusal import log_refusal
 from openai_middleware.request.route_table import Match, RouteTable, wildcard_prefix
-from openai_middleware.rewrites import rewrites_of, warn_of_absent_routes
-from openai_middleware.route import Endpoint, RouteCompiler
+from openai_middleware.rewrites import Rewrite, rewrites_of, warn_of_absent_routes
+from openai_middleware.route import Endpoint, Route, RouteCompiler
 
 logger = logging.getLogger("openai_middleware")
 
@@ -164,6 +165,16 @@ class Frontend:
             include_url_info=self._include_url_info,
             max_body_size=self._max_body_size,
         )
+
+    def endpoints(self) -> Iterator[tuple[EndpointConfig, Route]]:
+        """The endpoints, each with its route where no other endpoint matches with it."""
+        for endpoint in self._endpoints:
+            yield endpoint.config, self._route((endpoint,))
+
+    @property
+    def rewrites(self) -> Mapping[str, Rewrite | str]:
+        """What serves endpoints instead of the app's route of their path, by the keys of the endpoints."""
+        return self._rewrites
 
     def operation_at(self, method: str, path: str) -> Operation | None:
         """The operation that is served at a path, for documentation.

@@ -38,8 +38,13 @@ ABOUT: Any = {"id": "chatcmpl-1", "created": 1, "model": "house"}
 
 def chunks(text: str) -> Iterator[str]:
     for word in text.split(" "):
-        choice = {"index": 0, "delta": {"content": f"{word} "}, "finish_reason": None}
-        yield f"data: {json.dumps({**ABOUT, 'object': 'chat.completion.chunk', 'choices': [choice]})}\n\n"
+        yield chunk({"content": f"{word} "})
+    yield chunk({}, finish_reason="stop")
+
+
+def chunk(delta: dict[str, str], finish_reason: str | None = None) -> str:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return f"data: {json.dumps({**ABOUT, 'object': 'chat.completion.chunk', 'choices': [choice]})}\n\n"
 
 
 async def main() -> None:

@@ -11,6 +11,7 @@ __all__ = ["Contract", "Operation", "QueryParameter", "ResponseField", "Stream",
 
 FORMAT: Final = 1
 SHIPPED: Final = Path(__file__).with_name("openai.json")
+OPEN_RESPONSES: Final = Path(__file__).with_name("open-responses.json")
 
 T = TypeVar("T")
 

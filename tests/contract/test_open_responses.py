@@ -10,14 +10,15 @@ import pytest
 
 from openai_middleware import OpenAIMiddleware
 from openai_middleware.contract import Contract, Operation, ResponseField, Stream, shipped
+from openai_middleware.contract.contract import OPEN_RESPONSES
 from openai_middleware.contract.drift import drift, report
-from openai_middleware.contract.generator import generate, open_responses
+from openai_middleware.contract.generator import generate
 from openai_middleware.contract.generator.open_responses import OpenResponses, unite
 from tests.support.drivers import App, request
 
 Document = dict[str, Any]
 
-PUBLISHED: Document = json.loads(open_responses.FILE.read_bytes())
+PUBLISHED: Document = json.loads(OPEN_RESPONSES.read_bytes())
 
 # What a document might have beside that which is known, all of it required.
 FICTION: Document = {

@@ -5,12 +5,11 @@ Its data file is kept by hand: where it comes from, its date, and what its entri
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-__all__ = ["Call", "OpenResponses", "unite"]
+from openai_middleware.contract.contract import OPEN_RESPONSES
 
-FILE = Path(__file__).parent.parent / "open-responses.json"
+__all__ = ["Call", "OpenResponses", "unite"]
 
 # Lists the items that a Response was asked with. The document has no such operation, but says what the items are.
 _LIST_OF_ITEMS = "responses.input_items.list"
@@ -52,7 +51,7 @@ class OpenResponses:
         Raises:
             OSError: The file cannot be read.
         """
-        return cls(json.loads(FILE.read_text("utf-8")))
+        return cls(json.loads(OPEN_RESPONSES.read_text("utf-8")))
 
     def _call(self, body: str, answer: str) -> Call:
         nullable = {field: is_nullable for field, (_, is_nullable, _) in self._schemas[answer].items()}

@@ -1,0 +1,1 @@
+"""The command line, `openai-middleware`. Needs the extra `cli`."""
