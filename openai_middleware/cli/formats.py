@@ -3,7 +3,9 @@
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
-from xml.etree import ElementTree  # nosec B405 (nothing is read with it)
+
+# Nothing is read with it.
+from xml.etree import ElementTree  # nosec B405
 
 from openai_middleware.check.result import CaseResult, CheckResult, Status
 from openai_middleware.check.settings import ORACLES
