@@ -11,7 +11,7 @@ INSTALL := -m pip --quiet --disable-pip-version-check install
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-clients test-servers test-matrix fuzz soak bench lint format docs pages contract
+.PHONY: help setup demo serve test test-clients test-servers test-site test-matrix fuzz soak bench lint format docs pages contract
 .PHONY: constraints clean
 
 help: ## show this list
@@ -43,6 +43,10 @@ fuzz: $(VENV)/.installed-fuzz ## fuzz the package with atheris, all targets toge
 
 test-servers: $(VENV)/.installed-servers ## run tests/live on every server: uvicorn, hypercorn, granian, daphne, gunicorn, waitress
 	$(PYTHON) -m pytest --numprocesses=2 --dist=loadgroup --max-worker-restart=0 tests/live $(ARGS)
+
+# Needs Chromium (Debian: apt install chromium).
+test-site: docs ## build the documentation and look at every page in a browser, as wide as a desk and as a phone
+	$(PYTHON) -m pytest tests/rendering $(ARGS)
 
 # The end-to-end part needs wrk (Debian: apt install wrk), and a machine that does nothing else.
 bench: $(VENV)/.installed-bench ## measure what the middleware costs, and write docs/benchmarks.md (to try it: ARGS=--quick)

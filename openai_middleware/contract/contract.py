@@ -10,8 +10,13 @@ import msgspec
 __all__ = ["Contract", "Operation", "QueryParameter", "ResponseField", "Stream", "StreamEvent", "shipped"]
 
 FORMAT: Final = 1
+"""The number of the form that contract files have; a file with another one is refused."""
+
 SHIPPED: Final = Path(__file__).with_name("openai.json")
+"""Where the contract lies that is used unless another is given."""
+
 OPEN_RESPONSES: Final = Path(__file__).with_name("open-responses.json")
+"""Where what the Open Responses document says lies."""
 
 T = TypeVar("T")
 

@@ -28,6 +28,7 @@ GroupName = Literal[
     "videos",
     "webhooks",
 ]
+"""The name of a group of operations, such as `responses`."""
 
 OperationName = Literal[
     "audio.speech.create",
@@ -181,3 +182,4 @@ OperationName = Literal[
     "webhooks.test",
     "webhooks.update",
 ]
+"""The name of an operation: `responses.create`."""

@@ -90,7 +90,7 @@ def outputs(page: str) -> dict[str, list[str]]:
     ("page", "name", "expected"),
     [
         (page, name, expected)
-        for page in ("answers.md", "replies.md", "bridge.md", "rewrites.md", "store.md")
+        for page in ("answers.md", "replies.md", "bridge.md", "rewrites.md", "store.md", "troubleshooting.md")
         for name, expected in outputs(page).items()
     ],
 )

@@ -16,12 +16,18 @@ from typing import Literal
 def names_of(contract: Contract) -> str:
     """The source of the module."""
     return "\n".join(
-        [_HEAD, *_literal("GroupName", contract.groups), "", *_literal("OperationName", contract.operation_names()), ""]
+        [
+            _HEAD,
+            *_literal("GroupName", contract.groups, "The name of a group of operations, such as `responses`."),
+            "",
+            *_literal("OperationName", contract.operation_names(), "The name of an operation: `responses.create`."),
+            "",
+        ]
     )
 
 
-def _literal(name: str, values: Iterable[str]) -> list[str]:
-    return [f"{name} = Literal[", *(f'    "{value}",' for value in values), "]"]
+def _literal(name: str, values: Iterable[str], meaning: str) -> list[str]:
+    return [f"{name} = Literal[", *(f'    "{value}",' for value in values), "]", f'"""{meaning}"""']
 
 
 if __name__ == "__main__":
