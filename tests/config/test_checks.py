@@ -1,9 +1,12 @@
 """Configuration mistakes: one test per code, and all of them in one report."""
 
 import ast
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -15,6 +18,8 @@ from openai_middleware.errors import ConfigurationError, ConfigurationMistake
 from openai_middleware.mapping.rule import BodyMapping
 from openai_middleware.mistakes import HINTS
 from openai_middleware.options import Options
+from openai_middleware.store import Store
+from openai_middleware.store.sql import schema
 from tests.support.drivers import App, mappings
 
 PACKAGE = Path(openai_middleware.__file__).parent
@@ -65,6 +70,24 @@ def of_rewrite(rewrite: Any) -> OpenAIMiddleware:
     return middleware(prefix="/v1", rewrites={"chat.completions.create": rewrite})
 
 
+def store(url: str = "sqlite://", **arguments: Any) -> Store:
+    return Store(url, **{"owner": "shared", **arguments})
+
+
+def store_without_its_driver() -> None:
+    with patch.dict(sys.modules, {"psycopg": None}):
+        store("postgresql+psycopg://localhost/x")
+
+
+def store_of_a_later_version() -> None:
+    with TemporaryDirectory() as folder, patch.object(schema, "VERSION", 2):
+        made = store(f"sqlite:///{folder}/openai.db")
+        made.open()
+        made.close()
+        with patch.object(schema, "VERSION", 1):
+            middleware(store=store(f"sqlite:///{folder}/openai.db"))
+
+
 def of_conflict() -> OpenAIMiddleware:
     config = APIHandlerConfig()
     config.add_endpoint_handler("/x/{a}", input_body_mappings=mappings(("$.b", "a")))
@@ -90,6 +113,13 @@ ANSWER = RULE.replace("input", "output")
 # Code, the value that is wrong, the place in the configuration, and what a user did.
 REWRITE = "rewrites.chat.completions.create"
 ONE_BY_ONE: list[tuple[str, Any, str, Callable[[], Any]]] = [
+    ("store_type", "sqlite://", "store", lambda: middleware(store="sqlite://")),
+    ("store_url", "mysql://x/y", "url", lambda: store("mysql://x/y")),
+    ("store_driver", "postgresql", "url", store_without_its_driver),
+    ("store_owner", "ada", "owner", lambda: store(owner="ada")),
+    ("store_ttl", -1, "ttl", lambda: store(ttl=-1)),
+    ("store_max_bytes", "1 GB", "max_bytes", lambda: store(max_bytes="1 GB")),
+    ("store_schema", 2, "store.url", store_of_a_later_version),
     ("app_interface", no_asgi, "app", lambda: OpenAIMiddleware(no_asgi)),  # type: ignore[arg-type]
     ("app_not_callable", None, "app", lambda: OpenAIMiddleware(None)),  # type: ignore[arg-type]
     (
