@@ -50,14 +50,14 @@ class Probe:
         model: What is asked for as the model.
         prompt: What is asked.
         result: What is found; each case has its own.
-        broken: The operations in which something was found.
+        is_broken: The operations whose own cases have run, and whether something was found.
     """
 
     def __init__(self, base_url: str, model: str, settings: Settings, recorder: Recorder) -> None:
         self.model = model
         self.prompt = settings.prompt
         self.result: CaseResult
-        self.broken: set[str] = set()
+        self.is_broken: dict[str, bool] = {}
         self._settings = settings
         self._recorder = recorder
         self._created: list[tuple[str, dict[str, Any]]] = []
@@ -118,8 +118,8 @@ class Probe:
         """Call an operation that other cases judge, and without which this case cannot be tried.
 
         Raises:
-            BrokenError: An oracle found something, and no other case of the operation has.
-            SkippedError: The app does not have it, or it is known to be broken.
+            BrokenError: An oracle found something that the operation's own cases have not.
+            SkippedError: The app does not have it, or it is broken, which its own cases tell.
         """
         judged = self.result
         self.result = CaseResult(judged.operation, judged.name)
@@ -128,7 +128,7 @@ class Probe:
         except NotImplementedByAppError as error:
             raise SkippedError(f"{name} is not implemented") from error
         except BrokenError as error:
-            if name in self.broken:
+            if self.is_broken.get(name, True):
                 raise SkippedError(f"{name} is broken") from error
             judged.facts = self.result.facts
             raise

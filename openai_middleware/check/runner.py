@@ -75,7 +75,9 @@ class Runner:
         self._probe.clean()
         if any(result.facts.values()):
             result.status = Status.BROKEN
-            self._probe.broken.add(case.operation)
+        if result.status in (Status.OK, Status.BROKEN):
+            known = self._probe.is_broken
+            known[case.operation] = known.get(case.operation, False) or result.status is Status.BROKEN
         result.requests = self._recorder.sent - sent
         return result
 

@@ -31,8 +31,8 @@ class ServedRoute:
         operation: The operation of OpenAI's API; empty for an endpoint of one's own.
         mandatory: The keyword arguments without which a request is refused.
         action: `allow` or `forbid`.
-        served_by: The route of the app or the operation that it is sent to, or the function that answers; empty where
-            the app has it at this path.
+        served_by: The route of the app or the operation that it is sent to, or what answers by its name: a function, or
+            the store; empty where the app has it at this path.
     """
 
     method: str
@@ -48,7 +48,8 @@ def served_by(app: Any) -> Iterator[ServedRoute]:
     for frontend in _frontends(app):
         for config, route in frontend.endpoints():
             rewrite = frontend.rewrites.get(route.key)
-            function = None if route.handler is None else "a function"
+            # What chooses among functions has no name.
+            function = None if route.handler is None else str(getattr(route.handler, "name", "functions"))
             yield ServedRoute(
                 config.http_method.value,
                 config.path,

@@ -15,7 +15,7 @@ from openai_middleware.check.result import Status
 from openai_middleware.check.server import serving
 from tests.real_clients import agent
 from tests.support.checks import checked
-from tests.support.faulty_app import FAULTS, app
+from tests.support.faulty_app import FAULTS, FaultyApp
 
 pytestmark = pytest.mark.filterwarnings("ignore:jsonschema.RefResolver is deprecated:DeprecationWarning")
 
@@ -72,7 +72,7 @@ def our_failures(base_url: str, model: str) -> set[str]:
 def url() -> Iterator[str]:
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     try:
-        with serving(app) as url:
+        with serving(FaultyApp()) as url:
             yield url
     finally:
         logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)

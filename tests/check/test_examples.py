@@ -17,7 +17,8 @@ DESK: dict[str, object] = {"api_key": "token-of-ada", "only": REPLIES}
 
 PROGRAMS: dict[str, dict[str, dict[str, object]]] = {
     "all but Django's": {
-        "ask_docs:app": {"only": [*REPLIES, "files"]},
+        "ask_docs:app": {},  # which has a store
+        "store_starlette:app": {"api_key": "sk-ada", "only": [*REPLIES, "conversations"]},
         "legacy_fastapi:app": DESK,
         "legacy_flask:app": DESK,
         "bridge:app": {"only": REPLIES},

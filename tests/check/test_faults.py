@@ -8,8 +8,9 @@ import pytest
 from openai_middleware.check.result import Status
 from openai_middleware.check.server import serving
 from tests.support.checks import checked, told
-from tests.support.faulty_app import FAULTS, app
+from tests.support.faulty_app import FAULTS, FaultyApp
 
+app = FaultyApp()
 CHAT, RESPONSES, FILES = "chat.completions.create", "responses.create", "files"
 DELTA = "response.output_text.delta"
 

@@ -65,7 +65,7 @@ def test_routes_are_found_in_a_framework_and_tell_what_serves_them(name: str, tm
 
     routes = {route["operation"]: route for route in json.loads(done.stdout)}
     assert {operation: route["served_by"] for operation, route in routes.items() if route["served_by"]} == {
-        "completions.create": "a function",
+        "completions.create": "answer",
         "models.list": "GET /topics",
         "responses.create": "chat.completions.create",
     }
