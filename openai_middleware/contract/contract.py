@@ -16,7 +16,7 @@ SHIPPED: Final = Path(__file__).with_name("openai.json")
 """Where the contract lies that is used unless another is given."""
 
 OPEN_RESPONSES: Final = Path(__file__).with_name("open-responses.json")
-"""Where what the Open Responses document says lies."""
+"""Where the facts of the Open Responses document lie."""
 
 T = TypeVar("T")
 
