@@ -105,7 +105,7 @@ def read_passages(markdown: str) -> Iterator[tuple[str, str]]:
             lines.append(line)
         elif lines:
             text, lines = "\n".join(lines), []
-            if not text.startswith("```"):  # code answers no question
+            if not text.startswith(("```", "<!--", "![", ":::")):  # code, drawings and the like answer no question
                 yield heading, text
 
 
