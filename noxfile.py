@@ -13,7 +13,7 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 OLDEST = [
     *("fastapi==0.115.11", "starlette==0.46.0", "django==4.2", "flask==3.0.0", "werkzeug==3.0.1"),
     *("asgiref==3.8.1", "msgspec==0.19.0", "parse==1.20.2", "pydantic==2.7.4", "python-jsonpath==2.0.0"),
-    "sqlalchemy==2.1.0",
+    *("sqlalchemy==2.1.0", "psycopg[binary]==3.2.1"),
 ]
 NEWEST = [requirement.partition("==")[0] for requirement in OLDEST]
 OF_FRAMEWORKS = ["tests/adapters", "tests/stacks", "tests/drivers", "tests/handlers", "tests/mapping", "tests/store"]
@@ -28,11 +28,11 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *PARALLEL, *(session.posargs or ["-m", "not slow"]))
 
 
-@nox.session(python="3.11")
-@nox.parametrize("versions", [OLDEST, NEWEST], ids=["oldest", "newest"])
+@nox.session
+@nox.parametrize(("python", "versions"), [("3.11", OLDEST), ("3.13", NEWEST)], ids=["oldest", "newest"])
 def frameworks(session: nox.Session, versions: list[str]) -> None:
     """What the frameworks have a part in, with their oldest or their newest versions."""
-    session.install("--upgrade", "--editable", ".[cli,store,test]", *versions)
+    session.install("--upgrade", "--editable", ".[cli,postgresql,test]", *versions)
     session.run("python", "-m", "pip", "list", "--format=freeze", silent=False)
     session.run("python", "-m", "pytest", *PARALLEL, *(session.posargs or OF_FRAMEWORKS))
 

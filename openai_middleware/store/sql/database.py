@@ -43,6 +43,7 @@ class Database:
         self._writer = self._engine.execution_options(is_writing=True)
         self._is_open = False
         self._opening = threading.Lock()
+        weakref.finalize(self, self._engine.dispose)
         if hasattr(os, "register_at_fork"):
             # Two processes must not talk through one connection. Without a reference, so that it can be collected.
             itself = weakref.ref(self)
