@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from openai_middleware import Rewrite
 from openai_middleware.errors import NotFoundError
 from tests.support.behaviours import Backend, dump, event, streaming
 from tests.support.replies import CHAT, RESPONSES, TARGETS, deltas_of, documents, text_of, validate_events
@@ -128,6 +129,25 @@ def test_answer_that_is_no_success_leaves_as_it_is(status: int, stream: bool, st
     backend = Backend(Answer(body, status, [*JSON, ("X-Own", "1")]))
     reply = ask(stack.app(backend, **BRIDGE), stream=stream)
     assert (reply.status, reply.body, reply.header("x-own")) == (status, body, "1")
+
+
+def test_answer_of_another_content_type_leaves_as_it_is_and_is_said(
+    stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:  # X33 T7
+    page = Answer(b"<p>Hi</p>", headers=[("Content-Type", "text/html")])
+    assert ask(stack.app(Backend(page), **BRIDGE)).body == b"<p>Hi</p>"
+    lines = [record.getMessage() for record in caplog.records if record.name == "openai_middleware"]
+    assert lines == ["responses.create: the app answers chat with text/html, as it is."]
+
+
+def test_route_of_a_rewrite_that_is_not_there_is_said_once(
+    stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:  # T8 T10
+    app = stack.app(Backend(Answer(b"", 404)), rewrites={RESPONSES: CHAT, CHAT: Rewrite("/ask", reply="$.answer")})
+    for _ in range(2):
+        assert ask(app).status == 404
+    lines = [record.getMessage() for record in caplog.records if record.name == "openai_middleware"]
+    assert lines == [f"{CHAT}: /v1/responses goes to /ask, and the app answers 404 there."]
 
 
 def test_error_frame_of_the_app_ends_the_response(stack: Stack) -> None:  # X33 R47

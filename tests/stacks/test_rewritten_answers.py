@@ -176,14 +176,32 @@ def test_without_reply_text_is_text_and_an_object_openais_own(
 
 def test_names_and_vectors_are_read_for_the_operations_that_take_them(stack: Stack) -> None:  # T5
     backend = Backend({"items": [{"name": "a", "vector": [0.5, 1]}]})
+    for names in ("$.items[*].name", lambda answer: [item["name"] for item in answer["items"]]):
+        app = app_of_lists(stack, backend, names, "$.items[*].vector")
+        assert [model["id"] for model in app.send("GET", "/v1/models").json["data"]] == ["a"]
+        embedded = app.send("POST", "/v1/embeddings", b'{"model": "m", "input": "x"}').json
+        assert [one["embedding"] for one in embedded["data"]] == [[0.5, 1]]
+
+
+def app_of_lists(stack: Stack, backend: Any, names: Any, vectors: Any) -> StackedApp:
     rewrites = {
-        "models.list": Rewrite("GET /items", reply="$.items[*].name"),
-        "embeddings.create": Rewrite("/embed", reply="$.items[*].vector"),
+        "models.list": Rewrite("GET /items", reply=names),
+        "embeddings.create": Rewrite("/embed", reply=vectors),
     }
-    app = stack.app(backend, rewrites=rewrites)
-    assert [model["id"] for model in app.send("GET", "/v1/models").json["data"]] == ["a"]
-    embedded = app.send("POST", "/v1/embeddings", b'{"model": "m", "input": "x"}').json
-    assert [one["embedding"] for one in embedded["data"]] == [[0.5, 1]]
+    return stack.app(backend, rewrites=rewrites, endpoints=["models", "embeddings"])
+
+
+def test_what_is_no_list_of_names_or_vectors_is_a_502(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:  # T5 I2
+    app = app_of_lists(stack, Backend({"items": {"a secret": [[0.5]]}}), "$.items", "$.items['a secret']")
+    listed = app.send("GET", "/v1/models")
+    embedded = app.send("POST", "/v1/embeddings", b'{"model": "m", "input": ["x", "y"]}')
+    assert (listed.status, embedded.status) == (502, 502)
+    first, second = (record.getMessage() for record in caplog.records if record.name == "openai_middleware")
+    unread = "the app's answer could not be read"
+    told = f"a dict holds no names or vectors. The client gets 502 (request {listed.request_id})."
+    assert first == f"models.list: {unread}: {told}"
+    assert second.startswith(f"embeddings.create: {unread}: ")
+    assert "secret" not in first + second
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -347,7 +365,7 @@ def test_whole_answer_is_read_by_delta_where_there_is_no_reply(stack: Stack) -> 
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("headers", [EVENTS, LINES], ids=["events", "ndjson"])
+@pytest.mark.parametrize("headers", [EVENTS, LINES, JSON], ids=["events", "ndjson", "json"])
 def test_failure_that_the_app_tells_of_first_is_a_status(headers: Headers, stream: bool, stack: Stack) -> None:  # T6
     failure = {"error": {"message": "No tokens left.", "code": "quota"}}
     pieces = [event(failure)] if headers is EVENTS else [*lines(failure)]
@@ -375,9 +393,31 @@ def test_failure_that_the_app_tells_of_later_ends_the_stream(kind: str, stack: S
     assert (whole.status, whole.error["message"]) == (500, "x")
 
 
-def test_app_that_fails_in_the_middle_ends_the_stream(stack: Stack) -> None:  # T6 S4
-    backend = streaming(*lines({"t": "Hi"}, {"t": "!"}), raises=ValueError("a secret"), headers=LINES)
-    app = app_of(stack, backend, Rewrite("/ask", delta="$.t"))
+def test_piece_that_cannot_be_read_ends_the_stream_and_is_said(
+    stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:  # T6 S4 I2
+    delta = {"content": "$.t", "usage": "$.u"}
+    pieces = lines({"t": "Hi"}, {"u": {"input_tokens": "a secret"}})
+    reply = send(app_of(stack, streaming(*pieces, headers=LINES), Rewrite("/ask", delta=delta)), stream=True)
+    assert (reply.status, documents(reply)[-1]["error"]["code"]) == (200, "invalid_response")
+    [line] = [record.getMessage() for record in caplog.records if record.name == "openai_middleware"]
+    assert "$.t (content) or $.u (usage) is no tool call or usage" in line
+    assert line.endswith(f"(request {reply.request_id}).")
+    assert "secret" not in line
+
+
+@pytest.mark.parametrize(
+    ("rewrite", "headers", "pieces"),
+    [
+        (Rewrite("/ask", delta="$.t"), LINES, [*lines({"t": "Hi"}, {"t": "!"})]),
+        (Rewrite("/ask"), EVENTS, [b"data: Hi\n\n", b"data: !\n\n"]),
+    ],
+    ids=["lines", "events of text"],
+)
+def test_app_that_fails_in_the_middle_ends_the_stream(
+    rewrite: Rewrite, headers: Headers, pieces: list[bytes], stack: Stack
+) -> None:  # T6 S4
+    app = app_of(stack, streaming(*pieces, raises=ValueError("a secret"), headers=headers), rewrite)
     reply = app.send("POST", PATHS["chat"], dump({**CHAT, "stream": True}), fails=True)
     assert documents(reply)[-1]["error"]["type"] == "server_error"
     assert b"secret" not in reply.body
