@@ -1,5 +1,6 @@
 """The messages of an ASGI app on their way to the server."""
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
@@ -9,6 +10,7 @@ from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
 from openai_middleware.headers import Header
 from openai_middleware.interfaces import Message, Receive, Send, error_messages
+from openai_middleware.iteration import is_on_asyncio
 
 
 class Outgoing:
@@ -36,6 +38,7 @@ class Outgoing:
     _held: list[Message] | None = None
     _last: Message | None = None
     _queue: list[Message] | None = None
+    _ending: asyncio.Task[None] | None = None
     _receiving = 0
     _headers: Sequence[Header] = ()
     _is_suspended = False
@@ -60,7 +63,7 @@ class Outgoing:
                 return pending.pop()
             # An app that waits for the client to go has answered: nothing else will come to replace the answer.
             if self.is_withholding:
-                await self.end()
+                await self._end_beside_the_app()
             self._receiving += 1
             try:
                 return await receive()
@@ -85,12 +88,23 @@ class Outgoing:
         return self._send(message) if self._queue is None else self._forward((message,))
 
     async def end(self) -> None:
-        """Let go of what was held back for an exception that has not come."""
-        self.is_withholding = False
+        """Let go of what was held back for an exception that has not come, and wait until it has left."""
+        await (self._ending or self._end())
+
+    async def _end(self) -> None:
         if self._is_suspended:
             await self._forward(self._released())
         elif self._last is not None:
             await self._forward(self._ended())
+        self.is_withholding = False
+
+    async def _end_beside_the_app(self) -> None:
+        """The same for a task of the app that waits for the client: the app may cancel it before all has left."""
+        if not is_on_asyncio():
+            await self._end()
+            return
+        self._ending = self._ending or asyncio.ensure_future(self._end())
+        await asyncio.shield(self._ending)
 
     async def fail(self, error: Exception) -> bool:
         """End what has begun for an app that failed. Whether the error has become the answer, and is done with."""

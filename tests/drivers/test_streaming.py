@@ -15,7 +15,18 @@ from starlette.responses import StreamingResponse
 from openai_middleware import APIHandlerConfig, EndpointConfig, OpenAIMiddleware
 from openai_middleware.adapters.fastapi import set_openai_frontend
 from openai_middleware.errors import NotFoundError, RateLimitError
-from tests.support.drivers import Header, Message, Script, Sent, http_scope, part, request, request_messages, start
+from tests.support.drivers import (
+    Header,
+    Message,
+    Script,
+    Sent,
+    http_scope,
+    part,
+    read_body,
+    request,
+    request_messages,
+    start,
+)
 from tests.support.samples import NULLABLE_OF_RESPONSE, RESPONSE
 from tests.support.server_sent_events import Event, parse
 
@@ -470,6 +481,58 @@ async def test_a_cancelled_app_sends_nothing_more() -> None:  # S8
 
     assert sent.body == RIGHT
     assert not sent.is_complete
+
+
+async def test_the_end_leaves_also_where_the_app_cancels_its_watch_for_the_client_meanwhile() -> None:  # S3 S8
+    """A server that waits while it sends, and an app whose watch starts late and ends with its stream."""
+    sent = Sent()
+    has_end = asyncio.Event()
+
+    async def send(message: Message) -> None:
+        if message.get("body", b"").endswith(DONE):
+            has_end.set()
+            for _ in range(3):
+                await asyncio.sleep(0)
+        sent.messages.append(message)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await read_body(receive)
+        for message in stream(RIGHT):
+            await send(message)
+        watch = asyncio.ensure_future(receive())
+        await has_end.wait()
+        watch.cancel()
+        await asyncio.wait({watch})
+        assert watch.cancelled()
+
+    await serve_chat(app, send)
+
+    assert bodies(sent) == [RIGHT, DONE]
+    assert sent.is_complete
+
+
+async def test_the_exception_of_a_server_that_cannot_take_the_end_reaches_the_app() -> None:  # S4 S8
+    seen: list[OSError] = []
+    gone = OSError("the client is gone")
+
+    async def send(message: Message) -> None:
+        if not message.get("more_body", True):
+            raise gone
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await read_body(receive)
+        for message in stream(RIGHT):
+            await send(message)
+        try:
+            await receive()
+        except OSError as error:
+            seen.append(error)
+            raise
+
+    with pytest.raises(OSError, match="is gone"):
+        await serve_chat(app, send)
+
+    assert seen == [gone]
 
 
 # --- the client goes away
