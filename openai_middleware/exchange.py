@@ -18,7 +18,7 @@ from openai_middleware.headers import (
     sent_request_id,
 )
 from openai_middleware.keeping import RouteStore
-from openai_middleware.request.body import BodyReader, declared_length, decode_body
+from openai_middleware.request.body import BodyReader, declared_length, decode_body, too_large
 from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, AppRequest, OpenAICall, merge_params
 from openai_middleware.request.query import parse_query
 from openai_middleware.request.refusal import log_refusal
@@ -60,8 +60,8 @@ class Exchange:
         max_body_size: How many bytes a body may have that is read here, or None.
 
     Attributes:
-        body_reader: What the driver feeds with the request body before `receive`; None where it leaves the body to the
-            app.
+        takes_body: Whether the driver reads the request body before `receive`; otherwise it leaves it to the app.
+        max_body_size: How many bytes that body may have, or None.
         handler: What answers instead of the app, or None.
         rewrite: What makes another request of the one that `receive` returns, or None.
         store: What keeps the answer, or reads what was kept; or None. It prepares the request before `rewrite` does.
@@ -76,6 +76,7 @@ class Exchange:
         "_app_path",
         "_asks_for_stream",
         "_call",
+        "_content_length",
         "_headers",
         "_include_url_info",
         "_kwargs",
@@ -84,12 +85,13 @@ class Exchange:
         "_path_params",
         "_query",
         "_route",
-        "body_reader",
         "handler",
+        "max_body_size",
         "mount",
         "request_id",
         "rewrite",
         "store",
+        "takes_body",
     )
 
     def __init__(
@@ -120,40 +122,45 @@ class Exchange:
         self.handler: HandlerSource | None = route.handler
         self.rewrite: AppRewrite | None = route.rewrite
         self.store: RouteStore | None = route.store
-        left_out = _OF_ENCODING if route.response_mapping is None and route.rewrite is None else _OF_PARTS
         headers = headers if isinstance(headers, list) else list(headers)
-        self._headers: list[Header]
         by_name = dict(headers)
+        # As servers send them: each once, and in lower case as ASGI wants it.
         is_plain = len(by_name) == len(headers) and b"".join(by_name).islower()
         if not is_plain:
             by_name = last_by_name(headers)
         sent_id = by_name.get(REQUEST_ID)
         self.request_id = (sent_request_id(sent_id) if sent_id is not None else None) or new_request_id()
-        content_length = by_name.get(b"content-length")
-        is_streamed = media_type(by_name.get(b"content-type", b"")).startswith(_STREAMED_BODIES)
-        if route.rewrite is not None and not is_streamed:
-            left_out = _OF_OLD_BODY
-        if is_plain:
-            # As servers send them: each once, and in lower case as ASGI wants it.
-            for name in left_out:
-                by_name.pop(name, None)
-            self._headers = list(by_name.items())
+        self.takes_body = not media_type(by_name.get(b"content-type", b"")).startswith(_STREAMED_BODIES)
+        if route.rewrite is not None:
+            left_out = _OF_OLD_BODY if self.takes_body else _OF_PARTS
         else:
-            self._headers = [header for header in headers if header[0].lower() not in left_out]
-        try:
-            if is_streamed:
-                self.body_reader = None
-            else:
-                length = declared_length(content_length) if content_length is not None else None
-                self.body_reader = BodyReader(length, max_body_size)
-        except OpenAIError as error:
+            left_out = _OF_PARTS if route.response_mapping is not None else _OF_ENCODING
+        if is_plain:
+            headers = headers.copy()
+            for name in left_out:
+                if name in by_name:
+                    headers.remove((name, by_name[name]))
+        else:
+            headers = [header for header in headers if header[0].lower() not in left_out]
+        self._headers: list[Header] = headers
+        content_length = by_name.get(b"content-length")
+        length = declared_length(content_length) if content_length is not None and self.takes_body else None
+        self._content_length = length
+        self.max_body_size = max_body_size
+        if length is not None and max_body_size is not None and length > max_body_size:
+            error = too_large(max_body_size)
             self.refuse(error)
-            raise
+            raise error
 
     @property
     def name(self) -> str:
         """The operation, or the endpoint's key, for messages."""
         return self._route.name
+
+    @property
+    def body_reader(self) -> BodyReader | None:
+        """What the driver feeds with the request body; None where it leaves the body to the app."""
+        return BodyReader(self._content_length, self.max_body_size) if self.takes_body else None
 
     def refuse(self, error: OpenAIError) -> None:
         """Log that the request is refused with this error, before the app has seen it, and give the error its id."""
@@ -222,7 +229,8 @@ class Exchange:
                 self.rewrite.refused(status, self._path)
             return None
         by_name = last_by_name(headers)
-        if media_type(by_name.get(b"content-encoding", b"")) not in _UNENCODED:
+        encoding = by_name.get(b"content-encoding")
+        if encoding is not None and media_type(encoding) not in _UNENCODED:
             return None
         call = self._call
         if call is not None and call.delivery.is_final:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Final
 
 from openai_middleware.identifiers import new_identifier
@@ -67,9 +67,8 @@ def malformed(headers: Mapping[str, str]) -> str | None:
     return None
 
 
-def new_request_id() -> str:
-    """An id as OpenAI's own look: `req_` and 32 hexadecimal digits."""
-    return new_identifier("req_")
+new_request_id = partial(new_identifier, "req_")
+"""An id as OpenAI's own look: `req_` and 32 hexadecimal digits."""
 
 
 def sent_request_id(value: bytes) -> str | None:

@@ -21,10 +21,18 @@ class JSONAnswer:
         request_id: The id of the request, for the log.
     """
 
+    __slots__ = (
+        "_chunks",
+        "_mapping",
+        "_name",
+        "_request_id",
+        "has_started",
+        "headers",
+        "is_changed",
+        "is_complete",
+    )
+
     is_stream = False
-    is_changed = False
-    is_complete = False
-    has_started = False
 
     def __init__(self, name: str, mapping: ResponseMapping, headers: Sequence[Header], request_id: str = "") -> None:
         self._name = name
@@ -32,6 +40,7 @@ class JSONAnswer:
         self._mapping = mapping
         self._chunks: list[bytes] = []
         self.headers = headers
+        self.is_changed = self.is_complete = self.has_started = False
 
     def feed(self, chunk: bytes) -> bytes:
         """See `Answer.feed`."""

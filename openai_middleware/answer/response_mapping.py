@@ -128,14 +128,16 @@ class ResponseMapping:
             if any(mandatory for _, _, mandatory in self._rules):
                 raise MissingFieldError(None)
             return body
-        selected = self._select(fields)
         # Fields that only stand in another order are no reason to change the bytes.
-        self._is_fitting_likely = self._decode is fields_of and selected == fields
+        if self._names is not None and fields.keys() >= self._required:
+            selected = {name: fields[name] for name in self._names if name in fields}
+            self._is_fitting_likely = len(selected) == len(fields)
+        else:
+            selected = self._select(fields)
+            self._is_fitting_likely = self._decode is fields_of and selected == fields
         return body if self._is_fitting_likely else msgspec.json.encode(selected)
 
     def _select(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        if self._names is not None and fields.keys() >= self._required:
-            return {name: fields[name] for name in self._names if name in fields}
         selected = {}
         for destination, find, mandatory in self._rules:
             value = find(fields)

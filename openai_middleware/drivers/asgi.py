@@ -11,11 +11,12 @@ from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
 from openai_middleware.handlers.asgi_app import answer_call
-from openai_middleware.interfaces import ASGIApp, Receive, Scope, Send, send_error
-from openai_middleware.keeping import StoreSession
+from openai_middleware.interfaces import ASGIApp, Message, Receive, Scope, Send, send_error
 from openai_middleware.mistakes import report_mistakes
 from openai_middleware.options import Options
+from openai_middleware.request.body import too_large
 from openai_middleware.request.call import CALL_KEY, AppRequest
+from openai_middleware.route import AppRewrite
 
 
 class ASGIDriver:
@@ -62,26 +63,44 @@ class ASGIDriver:
         if exchange.store is not None:
             session = exchange.store.session(scope)
             send = RecordedSend(session, exchange.request_id, send)
-        outgoing = Outgoing(exchange, send)
+        outgoing = Outgoing(exchange, receive, send)
         try:
-            if (request := await _received(exchange, receive, session)) is None:
-                return
-            call = request.call
-            app_receive = outgoing.receiving(request.body, receive)
+            try:
+                body = message = None
+                if exchange.takes_body:
+                    message = await receive()
+                    if message.get("more_body", False) or message["type"] == "http.disconnect":
+                        message = await _whole(message, exchange, receive)
+                        if message is None:
+                            return
+                    body = bytes(message.get("body", b""))
+                    if exchange.max_body_size is not None and len(body) > exchange.max_body_size:
+                        raise too_large(exchange.max_body_size)
+                request = exchange.receive(body)
+                if session is not None:
+                    request = await session.aprepare(request)
+                if (rewrite := exchange.rewrite) is not None:
+                    request = await _rewritten(rewrite, request, exchange.mount)
+            except OpenAIError as error:
+                exchange.refuse(error)
+                raise
+            if request.body is not body:
+                message = {"type": "http.request", "body": request.body, "more_body": False}
+            outgoing.request = message
             app_scope = {
                 **scope,
                 "method": request.method,
                 "path": request.path,
                 "headers": request.headers,
-                CALL_KEY: call,
+                CALL_KEY: (call := request.call),
             }
             if request.raw_path is not None:
                 app_scope["raw_path"], app_scope["query_string"] = request.raw_path, request.query or b""
-            request = None  # a stream may last for hours, and needs its body no longer
+            del body, message, request  # a stream may last for hours, and needs its body no longer
             if exchange.handler is not None:
-                await answer_call(exchange.handler, call, app_receive, outgoing.send)
+                await answer_call(exchange.handler, call, outgoing.receive, outgoing.send)
             else:
-                await self.app(app_scope, app_receive, outgoing.send)
+                await self.app(app_scope, outgoing.receive, outgoing.send)
         except Exception as error:
             if not await outgoing.fail(_alone(error)):
                 raise
@@ -123,25 +142,22 @@ def _alone(error: Exception) -> Exception:
     return error
 
 
-async def _received(exchange: Exchange, receive: Receive, session: StoreSession | None) -> AppRequest | None:
-    """The app's request, or None where the client went away before the end of the body."""
+async def _whole(message: Message, exchange: Exchange, receive: Receive) -> Message | None:
+    """The request's messages as one, from the first one on; None where the client went away before the last.
+
+    Raises:
+        RequestTooLargeError: The body is over the limit.
+    """
     reader = exchange.body_reader
-    body = None
-    try:
-        while reader is not None and body is None:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            body = reader.take(message.get("body", b""), is_last=not message.get("more_body", False))
-        request = exchange.receive(body)
-        if session is not None:
-            request = await session.aprepare(request)
-        rewrite = exchange.rewrite
-        if rewrite is None:
-            return request
-        if rewrite.is_async:
-            return await rewrite.arequest(request, exchange.mount)
-        return rewrite.request(request, exchange.mount)
-    except OpenAIError as error:
-        exchange.refuse(error)
-        raise
+    while reader is not None and message["type"] != "http.disconnect":
+        reader.feed(message.get("body", b""))
+        if not message.get("more_body", False):
+            return {**message, "body": reader.body}
+        message = await receive()
+    return None
+
+
+async def _rewritten(rewrite: AppRewrite, request: AppRequest, mount: str) -> AppRequest:
+    if rewrite.is_async:
+        return await rewrite.arequest(request, mount)
+    return rewrite.request(request, mount)

@@ -27,50 +27,68 @@ class Outgoing:
     passing    any other start; a file; an answer's end   leaves as it is
     replaced   an error in the place of the answer        goes nowhere
 
+    Args:
+        exchange: The request that the app answers.
+        receive: The server's.
+        send: The server's.
+
     Attributes:
+        request: The body of the request as one message, until the app has received it; None where it was not read.
         has_started: Whether something has left.
         is_withholding: Whether something is kept back that `end` lets go of.
     """
 
-    # Most of these stay as they are: a request sets what it needs.
-    _answer: Answer | None = None
-    _stream: Answer | None = None
-    _held: list[Message] | None = None
-    _last: Message | None = None
-    _queue: list[Message] | None = None
-    _ending: asyncio.Task[None] | None = None
-    _receiving = 0
-    _headers: Sequence[Header] = ()
-    _is_suspended = False
-    _is_passing = False
-    _is_replaced = False
-    _is_broken = False
-    has_started = False
-    is_withholding = False
+    __slots__ = (
+        "_answer",
+        "_ending",
+        "_exchange",
+        "_headers",
+        "_held",
+        "_is_broken",
+        "_is_passing",
+        "_is_replaced",
+        "_is_suspended",
+        "_last",
+        "_queue",
+        "_receive",
+        "_receiving",
+        "_send",
+        "_stream",
+        "has_started",
+        "is_withholding",
+        "request",
+    )
 
-    def __init__(self, exchange: Exchange, send: Send) -> None:
+    def __init__(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         self._exchange = exchange
+        self._receive = receive
         self._send = send
+        self._answer: Answer | None = None
+        self._stream: Answer | None = None
+        self._held: list[Message] | None = None
+        self._last: Message | None = None
+        self._queue: list[Message] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._headers: Sequence[Header] = ()
+        self._receiving = 0
+        self._is_suspended = self._is_passing = self._is_replaced = self._is_broken = False
+        self.request: Message | None = None
+        self.has_started = self.is_withholding = False
 
-    def receiving(self, body: bytes | None, receive: Receive) -> Receive:
+    async def receive(self) -> Message:
         """The app's `receive`: the body that was read, then the server's own."""
-        pending: list[Message] = []
-        if body is not None:
-            pending.append({"type": "http.request", "body": body, "more_body": False})
-
-        async def receive_replayed() -> Message:
-            if pending:
-                return pending.pop()
-            # An app that waits for the client to go has answered: nothing else will come to replace the answer.
-            if self.is_withholding:
-                await self._end_beside_the_app()
-            self._receiving += 1
-            try:
-                return await receive()
-            finally:
-                self._receiving -= 1
-
-        return receive_replayed
+        request = self.request
+        if request is not None:
+            self.request = None
+            return request
+        # An app that waits for the client to go has answered: nothing else will come to replace the answer.
+        if self.is_withholding:
+            await self._end_beside_the_app()
+        self._receiving += 1
+        try:
+            return await self._receive()
+        finally:
+            self._receiving -= 1
 
     def send(self, message: Message) -> Awaitable[None]:
         """The app's `send`. What passes is the server's own business: no step more for each of its messages."""
@@ -169,10 +187,11 @@ class Outgoing:
         except OpenAIError as error:
             return self._replaced_by(error)
         self._headers = answer.headers
-        if answer.is_changed:
-            message = {**message, "body": body}
-            self._held = self._held and self._held[:1]
-        return (*self._released(), message)
+        if not answer.is_changed:
+            return (*self._released(), message)
+        [start, *_], self._held = self._held or [], None
+        self.has_started = self._is_passing = True
+        return {**start, "headers": answer.headers}, {**message, "body": body}
 
     def _hold(self, message: Message) -> None:
         held = self._held = self._held or []

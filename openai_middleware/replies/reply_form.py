@@ -33,6 +33,8 @@ class JSONReply(JSONAnswer):
         is_stream: Whether the client asked for events.
     """
 
+    __slots__ = ("_asks_for_stream", "_form", "_request")
+
     def __init__(
         self,
         form: "ReplyForm",

@@ -32,9 +32,6 @@ class BodyReader:
     Args:
         content_length: The length that the request declares, or None.
         limit: How many bytes there may be, or None.
-
-    Raises:
-        RequestTooLargeError: The request declares more than the limit.
     """
 
     __slots__ = ("_body", "_limit", "content_length")
@@ -43,24 +40,16 @@ class BodyReader:
         self.content_length = content_length
         self._limit = limit
         self._body: bytes | bytearray = b""
-        if limit is not None and content_length is not None and content_length > limit:
-            raise self._too_large()
 
     @property
     def size(self) -> int:
         """How many bytes have come."""
         return len(self._body)
 
-    def take(self, chunk: bytes, *, is_last: bool) -> bytes | None:
-        """Take some bytes, and return the whole body if the server says that these are the last.
-
-        Raises:
-            RequestTooLargeError: With them it is more than the limit.
-        """
-        if is_last and not self._body and (self._limit is None or len(chunk) <= self._limit):
-            return bytes(chunk)
-        self.feed(chunk)
-        return bytes(self._body) if is_last else None
+    @property
+    def body(self) -> bytes:
+        """What has come."""
+        return bytes(self._body)
 
     def feed(self, chunk: bytes) -> None:
         """Take some bytes.
@@ -76,7 +65,7 @@ class BodyReader:
                 self._body = bytearray(self._body)
             self._body += chunk
         if self._limit is not None and len(self._body) > self._limit:
-            raise self._too_large()
+            raise too_large(self._limit)
 
     def end(self) -> bytes:
         """The whole body: no more bytes come, but the server does not vouch for it.
@@ -89,11 +78,12 @@ class BodyReader:
         """
         if self.content_length is not None and len(self._body) < self.content_length:
             raise BadRequestError("The request body ended before its Content-Length.", code="incomplete_body")
-        return bytes(self._body)
+        return self.body
 
-    def _too_large(self) -> RequestTooLargeError:
-        message = f"The request body is larger than {self._limit} bytes."
-        return RequestTooLargeError(message, code="request_too_large")
+
+def too_large(limit: int) -> RequestTooLargeError:
+    """What a request gets whose body has more bytes than the limit."""
+    return RequestTooLargeError(f"The request body is larger than {limit} bytes.", code="request_too_large")
 
 
 def decode_body(body: bytes, *, is_json: bool) -> Any:

@@ -40,7 +40,21 @@ BODY = json.dumps(
                     },
                     "strict": True,
                 },
-            }
+            },
+            {
+                "type": "function",
+                "function": {
+                    "name": "time",
+                    "description": "The local time of a city.",
+                    "parameters": {
+                        "type": "object",
+                        "properties": {"city": {"type": "string"}},
+                        "required": ["city"],
+                        "additionalProperties": False,
+                    },
+                    "strict": True,
+                },
+            },
         ],
     }
 ).encode()
