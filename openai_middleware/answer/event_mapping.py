@@ -164,14 +164,15 @@ class ContractEvents(_Plain):
     def apply(self, data: bytes, sequence_number: int) -> Mapped:
         """See `EventMapping.apply`."""
         fields = fields_of(data)
-        own_number = _number(fields.get("sequence_number", _NULL)) if self.is_numbered else None
+        own_number, kind = None, ""
+        if self.is_numbered:
+            own_number = _number(fields.get("sequence_number", _NULL))
         following = sequence_number if own_number is None else own_number + 1
-        kind = ""
         if not self.ends_with_done:
             written = fields.get("type", _NULL)
             kind = self._kinds.get(bytes(written)) or _text(written)
         known = self._fields.get(kind)
-        if known is None or (self.ends_with_done and _is_error_frame(fields)):
+        if known is None or ("error" in fields and self.ends_with_done and _is_error_frame(fields)):
             return data, following, None
         unknown = fields.keys() - known
         if unknown and len(unknown) == len(fields):
@@ -180,8 +181,9 @@ class ContractEvents(_Plain):
         if is_changed:
             for field in unknown:
                 del fields[field]
-        nested = self._nested[kind]
-        for field in nested and fields.keys() & nested:
+        for field in self._nested[kind]:
+            if field not in fields:
+                continue
             before = bytes(fields[field])
             after = self._mapped_answer(before)
             if after is not before:
@@ -220,5 +222,8 @@ def _text(value: Raw) -> str:
 
 
 def _number(value: Raw) -> int | None:
+    written = bytes(value)
+    if written.isdigit() and len(written) < 10:
+        return int(written)
     number = value_of(value)
     return number if type(number) is int else None

@@ -18,7 +18,7 @@ from openai_middleware.mapping.json_codec import UNDECODABLE, fields_of, value_o
 
 # What nearly every event of nearly every app looks like: a name, or none, and one line of JSON.
 # A dot is a third of the price of a set; that it takes carriage returns, too, is tested apart.
-_PLAIN_EVENT: Final = re.compile(rb"(?:event: (?!error\n).+\n)?data: (\{.*)\n\n")
+_plain_event: Final = re.compile(rb"(?:event: (?!error\n).+\n)?data: (\{.*)\n\n").fullmatch
 
 MAX_EVENT_SIZE: Final = 16 * 1024 * 1024
 """How many bytes an event may have that is mapped. A larger one leaves as its bytes come."""
@@ -85,17 +85,18 @@ class EventStream:
 
     def feed(self, chunk: bytes) -> bytes:
         """See `Answer.feed`: every event that ended here leaves."""
-        if self._is_between and len(chunk) <= MAX_EVENT_SIZE and b"\r" not in chunk:
-            plain = _PLAIN_EVENT.fullmatch(chunk)
+        if self._is_between and b"\r" not in chunk and len(chunk) <= MAX_EVENT_SIZE:
+            plain = _plain_event(chunk)
             if plain is not None:
                 self.has_started = True
-                if self._fits is None:
-                    return self._plain_event(chunk, plain)
-                try:
-                    event = self._fits(plain[1])
-                except UNDECODABLE:
-                    return self._plain_event(chunk, plain)
                 self._is_first = False
+                fits = self._fits
+                if fits is None:
+                    return self._mapped_event(chunk, plain)
+                try:
+                    event = fits(plain[1])
+                except UNDECODABLE:
+                    return self._mapped_event(chunk, plain)
                 if self._is_numbered:
                     self._sequence_number = event.sequence_number + 1
                 return chunk
@@ -158,9 +159,9 @@ class EventStream:
             block = block.lstrip(b"\r\n")
             if not block:
                 return b""
-        plain = None if b"\r" in block else _PLAIN_EVENT.fullmatch(block)
+        plain = None if b"\r" in block else _plain_event(block)
         if plain is not None:
-            return self._plain_event(block, plain)
+            return self._mapped_event(block, plain)
         lines = LINE_END.split(block)
         data = [value for line in lines if (value := field(line, b"data")) is not None]
         payload = data[0] if len(data) == 1 else b"\n".join(data)
@@ -190,12 +191,14 @@ class EventStream:
             beginning = beginning.removeprefix(BYTE_ORDER_MARK)
         return beginning.lstrip(b"\r\n")
 
-    def _plain_event(self, block: bytes, found: re.Match[bytes]) -> bytes:
-        self._is_first = False
+    def _mapped_event(self, block: bytes, found: re.Match[bytes]) -> bytes:
         payload = found[1]
         mapped = self._mapped(payload)
-        self._fits = self._mapping.fits if mapped is payload else None
-        return block if mapped is payload else block[: found.start(1)] + mapped + b"\n\n"
+        if mapped is payload:
+            self._fits = self._mapping.fits
+            return block
+        self._fits = None
+        return block[: found.start(1)] + mapped + b"\n\n"
 
     def _mapped(self, payload: bytes) -> bytes:
         mapping = self._mapping
