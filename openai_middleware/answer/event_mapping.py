@@ -105,7 +105,7 @@ class RuleEvents(_Plain):
         if not self.is_numbered:
             return mapped, sequence_number, None
         fields = fields_of(mapped)
-        own_number = _number(fields.get("sequence_number", _NULL))
+        own_number = _number(fields.get("sequence_number"))
         if own_number is not None:
             return mapped, own_number + 1, None
         fields["sequence_number"] = Raw(b"%d" % sequence_number)
@@ -164,10 +164,9 @@ class ContractEvents(_Plain):
     def apply(self, data: bytes, sequence_number: int) -> Mapped:
         """See `EventMapping.apply`."""
         fields = fields_of(data)
-        own_number, kind = None, ""
-        if self.is_numbered:
-            own_number = _number(fields.get("sequence_number", _NULL))
-        following = sequence_number if own_number is None else own_number + 1
+        own_number, following, kind = None, sequence_number, ""
+        if self.is_numbered and (own_number := _number(fields.get("sequence_number"))) is not None:
+            following = own_number + 1
         if not self.ends_with_done:
             written = fields.get("type", _NULL)
             kind = self._kinds.get(bytes(written)) or _text(written)
@@ -221,9 +220,8 @@ def _text(value: Raw) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _number(value: Raw) -> int | None:
-    written = bytes(value)
-    if written.isdigit() and len(written) < 10:
-        return int(written)
-    number = value_of(value)
-    return number if type(number) is int else None
+def _number(value: Raw | None) -> int | None:
+    try:
+        return None if value is None else int(bytes(value))
+    except ValueError:  # it is another kind of value, or a number that is written with a fraction
+        return None

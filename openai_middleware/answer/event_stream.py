@@ -16,12 +16,14 @@ from openai_middleware.answer.server_sent_events import BYTE_ORDER_MARK, DONE, L
 from openai_middleware.headers import AGAINST_BUFFERING, OF_WHOLE_BODY, Header
 from openai_middleware.mapping.json_codec import UNDECODABLE, fields_of, value_of
 
-# What nearly every event of nearly every app looks like: a name, or none, and one line of JSON.
-# A dot is a third of the price of a set; that it takes carriage returns, too, is tested apart.
-_plain_event: Final = re.compile(rb"(?:event: (?!error\n).+\n)?data: (\{.*)\n\n").fullmatch
-
 MAX_EVENT_SIZE: Final = 16 * 1024 * 1024
 """How many bytes an event may have that is mapped. A larger one leaves as its bytes come."""
+
+# What nearly every event of nearly every app looks like: a name, or none, and one line of JSON.
+# A dot is a third of the price of a set; that it takes carriage returns, too, is tested apart.
+_plain_event: Final = re.compile(
+    rb"(?:event: (?!error\n).{1,100}\n)?data: (\{.{0,%d})\n\n" % (MAX_EVENT_SIZE - 200)
+).fullmatch
 
 logger = logging.getLogger("openai_middleware")
 
@@ -85,7 +87,7 @@ class EventStream:
 
     def feed(self, chunk: bytes) -> bytes:
         """See `Answer.feed`: every event that ended here leaves."""
-        if self._is_between and b"\r" not in chunk and len(chunk) <= MAX_EVENT_SIZE:
+        if self._is_between and b"\r" not in chunk:
             plain = _plain_event(chunk)
             if plain is not None:
                 self.has_started = True
