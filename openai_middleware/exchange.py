@@ -1,6 +1,7 @@
 """One request of the API and the answer to it: every decision of the protocol, free of I/O."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from openai_middleware.answer.answer import Answer
@@ -18,6 +19,7 @@ from openai_middleware.headers import (
     sent_request_id,
 )
 from openai_middleware.keeping import RouteStore
+from openai_middleware.replies.reply_form import JSONReply
 from openai_middleware.request.body import BodyReader, declared_length, decode_body, too_large
 from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, AppRequest, OpenAICall, merge_params
 from openai_middleware.request.query import parse_query
@@ -130,7 +132,8 @@ class Exchange:
             by_name = last_by_name(headers)
         sent_id = by_name.get(REQUEST_ID)
         self.request_id = (sent_request_id(sent_id) if sent_id is not None else None) or new_request_id()
-        self.takes_body = not media_type(by_name.get(b"content-type", b"")).startswith(_STREAMED_BODIES)
+        content_type = by_name.get(b"content-type")
+        self.takes_body = content_type is None or not _is_streamed(content_type)
         if route.rewrite is not None:
             left_out = _OF_OLD_BODY if self.takes_body else _OF_PARTS
         else:
@@ -242,7 +245,7 @@ class Exchange:
                 kind,
                 headers,
                 is_stream=self._asks_for_stream,
-                native=lambda: self._native_answer(kind, headers),
+                native=partial(self._native_answer, kind, headers),
             )
         return self._native_answer(kind, headers)
 
@@ -253,16 +256,22 @@ class Exchange:
             stream = EventStream(route.event_mapping, headers, route.name, self.request_id)
             if route.reply_form is not None and not self._asks_for_stream:
                 return route.reply_form.collected(stream, route.response_mapping, headers, self.request_id)
-            self._expect(is_stream=True)
+            if route.may_stream:
+                self._expect(is_stream=True)
             return stream
         if kind == "application/json" or is_json(kind):
-            if route.reply_form is None:
+            if route.reply_form is None and route.may_stream:
                 self._expect(is_stream=False)
             if route.response_mapping is None:
                 return None
             if route.reply_form is not None:
-                return route.reply_form.json(
-                    self._kwargs, route.response_mapping, headers, self.request_id, is_stream=self._asks_for_stream
+                return JSONReply(
+                    route.reply_form,
+                    self._kwargs,
+                    route.response_mapping,
+                    headers,
+                    self.request_id,
+                    is_stream=self._asks_for_stream,
                 )
             return JSONAnswer(route.name, route.response_mapping, headers, self.request_id)
         if kind == "text/plain" and route.reply_form is not None:
@@ -271,9 +280,14 @@ class Exchange:
 
     def _expect(self, *, is_stream: bool) -> None:
         """Say in the log that the answer is not what the client waits for."""
-        if self._route.may_stream and is_stream is not self._asks_for_stream:
+        if is_stream is not self._asks_for_stream:
             asked, came = ("JSON", "an event stream") if is_stream else ("an event stream", "JSON")
             self._route.once.warn(
                 f"{self._route.name}: the client asked for {asked}, and the app answered with {came}. "
                 'Answer with text/event-stream where the request has "stream": true, and with JSON otherwise.'
             )
+
+
+@lru_cache(maxsize=256)
+def _is_streamed(content_type: bytes) -> bool:
+    return media_type(content_type).startswith(_STREAMED_BODIES)

@@ -73,7 +73,9 @@ class ASGIDriver:
                         message = await _whole(message, exchange, receive)
                         if message is None:
                             return
-                    body = bytes(message.get("body", b""))
+                    body = message.get("body", b"")
+                    if type(body) is not bytes:
+                        body = bytes(body)
                     if exchange.max_body_size is not None and len(body) > exchange.max_body_size:
                         raise too_large(exchange.max_body_size)
                 request = exchange.receive(body)
@@ -87,13 +89,12 @@ class ASGIDriver:
             if request.body is not body:
                 message = {"type": "http.request", "body": request.body, "more_body": False}
             outgoing.request = message
-            app_scope = {
-                **scope,
-                "method": request.method,
-                "path": request.path,
-                "headers": request.headers,
-                CALL_KEY: (call := request.call),
-            }
+            call = request.call
+            app_scope = dict(scope)
+            app_scope["method"] = request.method
+            app_scope["path"] = request.path
+            app_scope["headers"] = request.headers
+            app_scope[CALL_KEY] = call
             if request.raw_path is not None:
                 app_scope["raw_path"], app_scope["query_string"] = request.raw_path, request.query or b""
             del body, message, request  # a stream may last for hours, and needs its body no longer

@@ -8,7 +8,7 @@ from contextlib import suppress
 from openai_middleware.answer.answer import Answer
 from openai_middleware.errors import OpenAIError
 from openai_middleware.exchange import Exchange
-from openai_middleware.headers import Header
+from openai_middleware.headers import Header, identified
 from openai_middleware.interfaces import Message, Receive, Send, error_messages
 from openai_middleware.iteration import is_on_asyncio
 
@@ -100,9 +100,11 @@ class Outgoing:
                 ready = stream.feed(part)
                 if ready is part:
                     return self._forward_one(message)
-                return self._forward_one({**message, "body": ready}) if ready else self._forward(())
+                return self._forward_one({**message, "body": ready}) if ready else _nothing()
         if not self._is_passing:
-            return self._forward(self._leaving(message))
+            is_start = message["type"] == "http.response.start"
+            leaving = self._started(message) if is_start else self._leaving(message)
+            return self._forward(leaving) if leaving else _nothing()
         return self._send(message) if self._queue is None else self._forward((message,))
 
     async def end(self) -> None:
@@ -148,11 +150,6 @@ class Outgoing:
         kind = message["type"]
         if self._is_replaced:
             return ()
-        if kind == "http.response.start" and not self.has_started:
-            if self._answer is not None or self._held:
-                # It would overtake the one that is kept back. Servers say the same of one that has left.
-                raise RuntimeError("The app sent a second http.response.start.")
-            return self._started(message)
         if kind == "http.response.body" and self._is_suspended:
             if message.get("more_body", False):
                 return (*self._released(), message)
@@ -167,9 +164,18 @@ class Outgoing:
         return (*self._ended(), message)
 
     def _started(self, start: Message) -> Sequence[Message]:
+        """The same of a start."""
+        if self._is_replaced:
+            return ()
+        if self.has_started:
+            return (*self._ended(), start)
+        if self._answer is not None or self._held:
+            # It would overtake the one that is kept back. Servers say the same of one that has left.
+            raise RuntimeError("The app sent a second http.response.start.")
         given = start.get("headers", ())
         # ASGI allows any iterable; one that can be read only once is read here.
-        headers = self._exchange.identified(given if isinstance(given, list | tuple) else list(given))
+        given = given if isinstance(given, (list, tuple)) else list(given)
+        headers = identified(given, self._exchange.request_id)
         self._held, self._headers = [start], headers
         if start["status"] == 500 and isinstance(sys.exc_info()[1], OpenAIError) and not start.get("trailers"):
             self._is_suspended = self.is_withholding = True
@@ -275,3 +281,7 @@ class Outgoing:
         except BaseException:
             self._is_broken = True
             raise
+
+
+async def _nothing() -> None:
+    """Nothing leaves."""

@@ -149,18 +149,6 @@ class ReplyForm:
         reader = TextReader(charset(content_types[-1]))
         return ReplyAnswer(reader, self.render(request), headers, is_stream=is_stream)
 
-    def json(
-        self,
-        request: Mapping[str, Any],
-        mapping: ResponseMapping,
-        headers: Sequence[Header],
-        request_id: str,
-        *,
-        is_stream: bool,
-    ) -> Answer:
-        """An answer of JSON."""
-        return JSONReply(self, request, mapping, headers, request_id, is_stream=is_stream)
-
     def collected(
         self, stream: EventStream, mapping: ResponseMapping | None, headers: Sequence[Header], request_id: str
     ) -> Answer:

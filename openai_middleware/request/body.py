@@ -150,7 +150,7 @@ class RequestMapping:
         self._destinations = by_field if is_quick else None
         # And where they keep their names, as most do, a body that has no others is the arguments.
         is_same = is_quick and all(field == destination for field, destination in by_field.items())
-        self._same = by_field.keys() if is_same else None
+        self._same = frozenset(rule.destination_path for rule in rules) if is_same else None
 
     def extract(self, body: Any) -> dict[str, Any]:
         """The keyword arguments in a decoded body, or the body itself; None stands for one that was empty.
@@ -162,7 +162,7 @@ class RequestMapping:
         destinations = self._destinations
         kwargs: dict[str, Any] = {}
         if isinstance(body, dict):
-            if self._same is not None and body.keys() <= self._same:
+            if self._same is not None and self._same.issuperset(body):
                 kwargs = body
             elif destinations is not None:
                 kwargs = {destinations[field]: value for field, value in body.items() if field in destinations}
