@@ -1,6 +1,6 @@
 """One request of the API and the answer to it: every decision of the protocol, free of I/O."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -21,7 +21,15 @@ from openai_middleware.headers import (
 from openai_middleware.keeping import RouteStore
 from openai_middleware.replies.reply_form import JSONReply
 from openai_middleware.request.body import BodyReader, declared_length, decode_body, too_large
-from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, AppRequest, OpenAICall, merge_params
+from openai_middleware.request.call import (
+    REQUEST_METHOD,
+    REQUEST_PATH,
+    AppRequest,
+    Arguments,
+    Found,
+    OpenAICall,
+    merge_params,
+)
 from openai_middleware.request.query import parse_query
 from openai_middleware.request.refusal import log_refusal
 from openai_middleware.route import AppRewrite, HandlerSource, Route
@@ -81,11 +89,11 @@ class Exchange:
         "_content_length",
         "_headers",
         "_include_url_info",
-        "_kwargs",
         "_method",
         "_path",
         "_path_params",
         "_query",
+        "_query_params",
         "_route",
         "handler",
         "max_body_size",
@@ -119,7 +127,7 @@ class Exchange:
         self._include_url_info = include_url_info
         self._asks_for_stream = False
         self._call: OpenAICall | None = None
-        self._kwargs: dict[str, Any] = {}
+        self._query_params: dict[str, Any] = {}
         self.mount = mount
         self.handler: HandlerSource | None = route.handler
         self.rewrite: AppRewrite | None = route.rewrite
@@ -186,39 +194,56 @@ class Exchange:
         """
         route = self._route
         mapping = route.request_mapping
-        body_params: dict[str, Any] = {}
+        is_for_app = self.handler is None and self.rewrite is None and self.store is None
+        fields = None
         try:
-            decoded = decode_body(body, is_json=mapping is not None) if body else None
-            query_params = parse_query(self._query, route.query_types, _RESERVED) if self._query else {}
-            if mapping is not None and body is not None:
-                body_params = mapping.extract(decoded)
-            elif mapping is not None and not route.takes_multipart:
-                mapping.refuse("a multipart or octet-stream body")
-            if query_params or self._path_params:
-                kwargs = merge_params(body_params, query_params, self._path_params)
+            if body and mapping is not None and is_for_app and not self._query and not self._path_params:
+                fields = mapping.takes(body)
+            if fields is not None:
+                arguments = Arguments(partial(self._found, body))
+                self._asks_for_stream = bytes(fields.get("stream", b"")) == b"true"
             else:
-                kwargs = body_params.copy()
+                found = self._found(body)
+                arguments = Arguments(found)
+                self._asks_for_stream = found[2].get("stream") is True
         except OpenAIError as error:
             self.refuse(error)
             raise
-        self._kwargs = kwargs
-        self._asks_for_stream = kwargs.get("stream") is True
-        if self._include_url_info:
-            kwargs[REQUEST_PATH] = self._path
-            kwargs[REQUEST_METHOD] = self._method
         call = self._call = OpenAICall(
             operation=route.operation,
             method=self._method,
             path=self._path,
-            body=decoded,
-            kwargs=kwargs,
             path_params=self._path_params,
-            query_params=query_params,
-            body_params=body_params,
+            query_params=self._query_params,
+            arguments=arguments,
             request_headers=self._headers,
             request_id=self.request_id,
         )
         return AppRequest(call=call, method=self._method, path=self._app_path, headers=self._headers, body=body)
+
+    def _found(self, body: bytes | None) -> Found:
+        """What the body says, with the query and the path, and all that there is to refuse in it."""
+        route = self._route
+        mapping = route.request_mapping
+        body_params: dict[str, Any] = {}
+        decoded = decode_body(body, is_json=mapping is not None) if body else None
+        if self._query:
+            self._query_params = parse_query(self._query, route.query_types, _RESERVED)
+        if mapping is not None and body is not None:
+            body_params = mapping.extract(decoded)
+        elif mapping is not None and not route.takes_multipart:
+            mapping.refuse("a multipart or octet-stream body")
+        if self._query_params or self._path_params:
+            kwargs = merge_params(body_params, self._query_params, self._path_params)
+        else:
+            kwargs = body_params.copy()
+        if self._include_url_info:
+            kwargs[REQUEST_PATH] = self._path
+            kwargs[REQUEST_METHOD] = self._method
+        return decoded, body_params, kwargs
+
+    def _kwargs(self) -> Mapping[str, Any]:
+        return {} if self._call is None else self._call.kwargs
 
     def answer(self, status: int, headers: Sequence[Header]) -> Answer | None:
         """Decide what becomes of the answer that begins here: None where it leaves as the app sends it.
@@ -275,7 +300,7 @@ class Exchange:
                 )
             return JSONAnswer(route.name, route.response_mapping, headers, self.request_id)
         if kind == "text/plain" and route.reply_form is not None:
-            return route.reply_form.text(self._kwargs, headers, is_stream=self._asks_for_stream)
+            return route.reply_form.text(self._kwargs(), headers, is_stream=self._asks_for_stream)
         return None
 
     def _expect(self, *, is_stream: bool) -> None:

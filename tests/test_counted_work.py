@@ -88,6 +88,11 @@ def test_a_body_and_its_answer_are_decoded_once_each() -> None:
         assert Work(ROWS[name]).others["Decoder.decode"] == 2, name
 
 
+def test_no_body_is_taken_apart_for_an_app_that_does_not_ask() -> None:
+    for name in ("1 KB, clean", "1 KB, field dropped", "chat event, clean"):
+        assert not {"Arguments.get", "decode_body"} & Work(ROWS[name]).calls.keys(), name
+
+
 def test_nothing_that_needs_no_change_is_encoded() -> None:
     for name in ("1 KB, clean", "chat event, clean", "Responses event, clean"):
         assert Work(ROWS[name]).others["json_encode"] == 0, name

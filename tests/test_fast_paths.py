@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from itertools import chain, combinations
 from pathlib import Path
@@ -16,7 +17,7 @@ from openai_middleware.answer.event_mapping import EventMapping
 from openai_middleware.answer.event_stream import EventStream
 from openai_middleware.answer.response_mapping import MissingFieldError, ResponseMapping
 from openai_middleware.contract import Contract
-from openai_middleware.errors import RateLimitError
+from openai_middleware.errors import OpenAIError, RateLimitError
 from openai_middleware.frontend import Frontend
 from openai_middleware.mapping.json_codec import UNDECODABLE
 from tests.support.drivers import App, Header, Message, Script, part, request, start
@@ -160,6 +161,46 @@ def test_answers_that_are_tested_first_leave_as_all_others_do(  # O1 O2 O4
     for found, fill in zip(objects, [*is_full, *[False] * 4], strict=False):
         body = ("{" + ", ".join([*(full if fill else []), *found]) + "}").encode("utf-8", "surrogatepass")
         assert Asked(short, body) == Asked(long, body)
+
+
+CHAT_BODIES = members(st.sampled_from(["model", "messages", "stream", "mod\\u0065l", "junk", "\u00e4"]), VALUES)
+AT_ONCE = Frontend(["chat_completions"], handlers={"chat.completions.create": print})
+IN_TIME = Frontend(["chat_completions"])
+
+
+def received(frontend: Frontend, body: bytes) -> tuple[Any, ...]:
+    """What becomes of a body: the arguments and whether a stream is asked for, or the error."""
+    exchange = frontend.open("POST", "/chat/completions", b"", [])
+    assert exchange is not None
+    try:
+        call = exchange.receive(body).call
+        return call.body, call.kwargs, call.body_params, exchange._asks_for_stream
+    except OpenAIError as error:
+        return type(error), str(error), error.param, error.code
+
+
+@given(CHAT_BODIES, st.binary(max_size=2), st.integers(0, 60))
+@settings(max_examples=300)
+def test_a_body_that_is_decoded_when_somebody_asks_means_what_one_does_that_is_decoded_at_once(  # B4 B7 B11
+    found: list[str], junk: bytes, place: int
+) -> None:
+    whole = ("{" + ", ".join(found) + "}").encode("utf-8", "surrogatepass")
+    body = whole[:place] + junk + whole[place:]
+
+    assert received(IN_TIME, body) == received(AT_ONCE, body)
+
+
+@given(CHAT_BODIES, st.binary(max_size=2), st.integers(0, 60))
+def test_what_a_body_is_refused_for_shows_before_anybody_asks(  # B4 E2
+    found: list[str], junk: bytes, place: int
+) -> None:
+    whole = ("{" + ", ".join(found) + "}").encode("utf-8", "surrogatepass")
+    exchange = IN_TIME.open("POST", "/chat/completions", b"", [])
+    assert exchange is not None
+    with suppress(OpenAIError):
+        call = exchange.receive(whole[:place] + junk + whole[place:]).call
+        assert isinstance(call.body, dict)
+        assert call.kwargs.keys() >= {"model", "messages"}
 
 
 # What is not 2xx passes, so that it tells whether the app was reached.

@@ -3,7 +3,7 @@
 from typing import Any
 
 from openai_middleware.replies.chat_request import ChatRequest
-from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, OpenAICall
+from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, Arguments, OpenAICall
 
 CHAT = "chat.completions.create"
 
@@ -37,11 +37,9 @@ def chat_call(call: OpenAICall, path: str) -> OpenAICall:
         operation=CHAT,
         method=call.method,
         path=path,
-        body=body,
-        kwargs=kwargs,
         path_params=call.path_params,
         query_params={},
-        body_params=body,
+        arguments=Arguments((body, body, kwargs)),
         request_headers=call.request_headers,
         request_id=call.request_id,
     )

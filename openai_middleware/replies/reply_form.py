@@ -26,7 +26,7 @@ class JSONReply(JSONAnswer):
 
     Args:
         form: What replies become on the operation.
-        request: The fields of the request.
+        request: Finds the fields of the request, which are seldom needed.
         mapping: What becomes of OpenAI's object.
         headers: The app's headers.
         request_id: The id of the request, for the log.
@@ -38,7 +38,7 @@ class JSONReply(JSONAnswer):
     def __init__(
         self,
         form: "ReplyForm",
-        request: Mapping[str, Any],
+        request: Callable[[], Mapping[str, Any]],
         mapping: ResponseMapping,
         headers: Sequence[Header],
         request_id: str,
@@ -58,10 +58,11 @@ class JSONReply(JSONAnswer):
         form = self._form
         plain = self._plain_value()
         if isinstance(plain, str) and form.render is not None:
-            refuse_choices(self._request)
-            return self._rendered(form.render(self._request), plain)
+            request = self._request()
+            refuse_choices(request)
+            return self._rendered(form.render(request), plain)
         try:
-            answer = None if plain is None else plain_answer(form.operation, self._request, plain)
+            answer = None if plain is None else plain_answer(form.operation, self._request(), plain)
         except ValueError as error:
             raise invalid_answer(form.operation, str(error), self._request_id) from error
         if answer is not None:

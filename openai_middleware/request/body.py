@@ -1,11 +1,13 @@
 """Request bodies: read up to a limit, decoded, and turned into keyword arguments."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from msgspec import Raw
+
 from openai_middleware.errors import BadRequestError, RequestTooLargeError, UnprocessableEntityError
-from openai_middleware.mapping.json_codec import UNDECODABLE, json_kind, reason_of, value_of
+from openai_middleware.mapping.json_codec import UNDECODABLE, fields_of, json_kind, reason_of, value_of
 from openai_middleware.mapping.json_path import ABSENT, compile_source, top_level_field
 from openai_middleware.mapping.rule import BodyMapping
 
@@ -171,12 +173,35 @@ class RequestMapping:
         elif body is not None:
             self.refuse(json_kind(body))
             return kwargs
+        self._require(kwargs)
+        return kwargs
+
+    def takes(self, body: bytes) -> Mapping[str, Raw] | None:
+        """The fields of a body that `extract` would take, without their values; None where only decoding tells.
+
+        A number that is out of range shows in the values alone.
+
+        Raises:
+            UnprocessableEntityError: A mandatory field is absent.
+        """
+        if self._same is None or (len(body) > MAX_VALUES and _has_too_many_values(body)):
+            return None
+        try:
+            # Nobody looks into the texts for it here.
+            if not body.isascii():
+                body.decode()
+            fields = fields_of(body)
+        except UNDECODABLE:
+            return None
+        self._require(fields)
+        return fields
+
+    def _require(self, kwargs: Mapping[str, Any]) -> None:
         if not kwargs.keys() >= self._mandatory_destinations:
             missing = [_source_name(rule) for rule in self._mandatory if rule.destination_path not in kwargs]
             names = ", ".join(f"'{name}'" for name in missing)
             message = f"Missing required parameter{'s' if len(missing) > 1 else ''}: {names}."
             raise UnprocessableEntityError(message, param=missing[0], code="missing_required_parameter")
-        return kwargs
 
     def _found(self, body: dict[str, Any]) -> dict[str, Any]:
         if self._fields is not None:

@@ -1,6 +1,6 @@
 """The call: a request as the wrapped app's handler takes it; and the request as the app itself is to see it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +25,31 @@ class Delivery(msgspec.Struct):
     is_final: bool = False
 
 
+Found = tuple[Any, dict[str, Any], dict[str, Any]]
+
+
+class Arguments(msgspec.Struct):
+    """What a body says, taken apart when somebody asks: most apps read the body themselves.
+
+    Attributes:
+        found: The `body`, the `body_params` and the `kwargs` of an `OpenAICall`, or what finds them. A race of two
+            threads finds them twice.
+    """
+
+    found: Found | Callable[[], Found]
+
+    def get(self) -> Found:
+        """The three, each the same object every time.
+
+        Raises:
+            BadRequestError: A number in the body is out of range.
+        """
+        found = self.found
+        if not isinstance(found, tuple):
+            found = self.found = found()
+        return found
+
+
 class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
     """One request of the OpenAI API, ready to be handled.
 
@@ -32,14 +57,9 @@ class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
         operation: The operation as the SDK names it, such as `chat.completions.create`; None on your own endpoints.
         method: The HTTP method, in capitals.
         path: The decoded path without the query, relative to where the app is mounted, prefix included.
-        body: The request body, unfiltered: decoded JSON; the text (bytes where it is not UTF-8) of a body that is no
-            JSON and that no mapping needed; None where it was empty, or is a multipart or octet-stream body that the
-            app reads itself.
-        kwargs: Body fields, query parameters, path parameters and, where switched on, `mlrun_request_path` and
-            `mlrun_request_method`, in this order.
         path_params: The path parameters alone.
         query_params: The query parameters alone.
-        body_params: The mapped body fields alone.
+        arguments: What `body`, `body_params` and `kwargs` are taken from.
         request_headers: The request headers that the app sees, as they came; `headers` has them by name.
         delivery: Of this package alone.
         history: The items of earlier turns that a store found for `previous_response_id` or `conversation`, the oldest
@@ -52,16 +72,34 @@ class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
     operation: str | None
     method: str
     path: str
-    body: Any
-    kwargs: dict[str, Any]
     path_params: dict[str, str]
     query_params: dict[str, Any]
-    body_params: dict[str, Any]
+    arguments: Arguments
     request_headers: Sequence[Header] = ()
     history: Sequence[Mapping[str, Any]] | None = None
     owner: str | None = None
     request_id: str = ""
     delivery: Delivery = msgspec.field(default_factory=Delivery)
+
+    @property
+    def body(self) -> Any:
+        """The request body, unfiltered: decoded JSON; the text (bytes where it is not UTF-8) of a body that is no JSON
+        and that no mapping needed; None where it was empty, or is a multipart or octet-stream body that the app reads
+        itself.
+        """
+        return self.arguments.get()[0]
+
+    @property
+    def body_params(self) -> dict[str, Any]:
+        """The mapped body fields alone."""
+        return self.arguments.get()[1]
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Body fields, query parameters, path parameters and, where switched on, `mlrun_request_path` and
+        `mlrun_request_method`, in this order.
+        """
+        return self.arguments.get()[2]
 
     @property
     def headers(self) -> Mapping[str, str]:

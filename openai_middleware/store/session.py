@@ -12,7 +12,7 @@ from openai_middleware.errors import AuthenticationError, BadRequestError
 from openai_middleware.iteration import is_on_asyncio
 from openai_middleware.keeping import Recorder
 from openai_middleware.mapping.json_codec import encoded
-from openai_middleware.request.call import AppRequest, OpenAICall
+from openai_middleware.request.call import AppRequest, Arguments, OpenAICall
 from openai_middleware.store.failures import not_available
 from openai_middleware.store.items import is_reference, is_storable, shown
 from openai_middleware.store.owner import SHARED, by_api_key
@@ -136,8 +136,7 @@ class ResponseSession(Session):
         found = {} if given is kwargs.get("input") else {"input": given}
         return _with_call(
             request,
-            kwargs=kwargs | found,
-            body_params=call.body_params | found,
+            arguments=Arguments((call.body, call.body_params | found, kwargs | found)),
             owner=owner,
             history=[shown(item) for item in history],
         )

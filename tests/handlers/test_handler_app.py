@@ -21,7 +21,7 @@ from openai_middleware import (
     WSGIHandlerApp,
 )
 from openai_middleware.errors import InternalServerError, NotFoundError, RateLimitError
-from openai_middleware.request.call import CALL_KEY, OpenAICall
+from openai_middleware.request.call import CALL_KEY, Arguments, OpenAICall
 from tests.support import drivers, wsgi_driver
 from tests.support.drivers import Sent
 from tests.support.handlers import Client, by_asgi, by_wsgi
@@ -52,11 +52,9 @@ def a_call() -> OpenAICall:
         operation=None,
         method="POST",
         path="/run",
-        body=None,
-        kwargs=empty,
         path_params=empty,
         query_params=empty,
-        body_params=empty,
+        arguments=Arguments((None, empty, empty)),
     )
 
 

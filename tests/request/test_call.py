@@ -148,6 +148,53 @@ async def test_null_and_empty_values_are_present(value: Any) -> None:  # B2
 
 # --- malformed bodies
 
+# --- bodies that nobody has asked for
+
+
+async def test_body_and_arguments_are_the_same_objects_each_time() -> None:  # B7
+    app = App(COMPLETION)
+
+    await request(openai(app), "POST", "/v1/chat/completions", {**CHAT, "x_own": 1})
+
+    call = app.call
+    assert call.body is call.body
+    assert call.kwargs is call.kwargs
+    assert call.body_params is call.body_params
+    assert call.kwargs == {**CHAT, "mlrun_request_path": "/v1/chat/completions", "mlrun_request_method": "POST"}
+
+
+BEYOND_A_FLOAT = b'{"model": "m", "messages": [], "metadata": {"a": 1e999}}'
+
+
+async def test_number_beyond_a_float_is_the_app_s_business_where_it_reads_the_body_itself() -> None:  # B4 B11
+    app = App(COMPLETION)
+
+    sent = await request(openai(app), "POST", "/v1/chat/completions", BEYOND_A_FLOAT)
+
+    assert (sent.status, app.bodies) == (200, [BEYOND_A_FLOAT])
+
+
+async def test_number_beyond_a_float_is_a_bad_request_where_the_app_asks_for_the_call() -> None:  # B4 B11
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(2):
+            with pytest.raises(BadRequestError, match="out of range"):
+                _ = scope["openai_middleware.call"].kwargs
+        _ = scope["openai_middleware.call"].body
+
+    sent = await request(openai(app), "POST", "/v1/chat/completions", BEYOND_A_FLOAT)
+
+    assert (sent.status, sent.error["code"]) == (400, "invalid_json")
+
+
+async def test_number_beyond_a_float_does_not_reach_a_function() -> None:  # B4
+    called: list[Any] = []
+    handlers = {"chat.completions.create": called.append}
+
+    sent = await request(openai(App(), handlers=handlers), "POST", "/v1/chat/completions", BEYOND_A_FLOAT)
+
+    assert (sent.status, sent.error["code"], called) == (400, "invalid_json", [])
+
+
 MALFORMED = [
     pytest.param(b'{"a": ', id="cut off"),
     pytest.param(b"{'a': 1}", id="single quotes"),
