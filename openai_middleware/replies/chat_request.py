@@ -9,6 +9,9 @@ from openai_middleware.replies.completions import prompt_of
 from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH
 
 _ROLES: Final = ("system", "developer", "user", "assistant")
+_TEXTS: Final = ("input_text", "output_text", "text")
+# What a decoded object is; all others, such as a store's, are asked for the long way.
+_OBJECTS: Final = (dict, Mapping)
 _SAME_NAME: Final = frozenset(
     (
         *("model", "temperature", "top_p", "metadata", "service_tier", "prompt_cache_key"),
@@ -121,7 +124,7 @@ class _Messages:
         Raises:
             BadRequestError: It has no form in chat.
         """
-        if not isinstance(item, Mapping):
+        if not isinstance(item, _OBJECTS):
             raise BadRequestError(f"`{place}` is no item: an item is an object.", param=place, code="invalid_type")
         kind = item.get("type") or ("message" if "role" in item else None)
         match kind:
@@ -134,7 +137,7 @@ class _Messages:
                 custom = {"name": item.get("name"), "input": item.get("input")}
                 self._add_call({"id": item.get("call_id"), "type": "custom", "custom": custom})
             case "function_call_output" | "custom_tool_call_output":
-                content = _content(item.get("output"), f"{place}.output", place)
+                content = _content(item.get("output"), place, "output")
                 self.add({"role": "tool", "tool_call_id": item.get("call_id"), "content": content})
             case "reasoning":
                 text = _reasoning_text(item)
@@ -166,7 +169,7 @@ def _message(item: Mapping[str, Any], place: str) -> dict[str, Any]:
         raise BadRequestError(message, param=place, code="invalid_value")
     content = item.get("content")
     if role != "assistant" or not isinstance(content, list):
-        return {"role": role, "content": _content(content, f"{place}.content", place)}
+        return {"role": role, "content": _content(content, place, "content")}
     refusals = [str(part["refusal"]) for part in content if _kind(part) == "refusal" and "refusal" in part]
     texts = [
         _text(part, f"{place}.content[{index}]", place)
@@ -179,32 +182,36 @@ def _message(item: Mapping[str, Any], place: str) -> dict[str, Any]:
 
 
 def _kind(part: Any) -> Any:
-    return part.get("type") if isinstance(part, Mapping) else None
+    return part.get("type") if isinstance(part, _OBJECTS) else None
 
 
 def _text(part: Any, where: str, place: str) -> str:
-    if _kind(part) in ("output_text", "input_text", "text") and isinstance(part.get("text"), str):
+    if _is_text(part):
         return str(part["text"])
     raise _unsupported_part(part, where, place)
 
 
-def _content(content: Any, where: str, place: str) -> Any:
+def _is_text(part: Any) -> bool:
+    return _kind(part) in _TEXTS and isinstance(part.get("text"), str)
+
+
+def _content(content: Any, place: str, field: str) -> Any:
     """A content in chat form: text alone is one string, so that nobody has to know who sends parts and who does not."""
     if content is None:
         return ""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
-        raise BadRequestError(f"`{where}` is a string or a list of parts.", param=place, code="invalid_type")
-    parts = [_part(part, f"{where}[{index}]", place) for index, part in enumerate(content)]
-    if all(part["type"] == "text" for part in parts):
-        return "\n".join(part["text"] for part in parts)
-    return parts
+        message = f"`{place}.{field}` is a string or a list of parts."
+        raise BadRequestError(message, param=place, code="invalid_type")
+    if all(map(_is_text, content)):
+        return "\n".join([part["text"] for part in content])
+    return [_part(part, f"{place}.{field}[{index}]", place) for index, part in enumerate(content)]
 
 
 def _part(part: Any, where: str, place: str) -> dict[str, Any]:
     match _kind(part):
-        case "input_text" | "output_text" | "text":
+        case kind if kind in _TEXTS:
             return {"type": "text", "text": _text(part, where, place)}
         case "input_image":
             if not isinstance(part.get("image_url"), str):
