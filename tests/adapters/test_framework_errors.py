@@ -66,6 +66,19 @@ async def test_http_exception_of_fastapi_is_an_envelope_with_its_status_and_head
     assert (own.status, own.json) == (429, {"detail": "Slow down."})
 
 
+async def test_status_that_http_has_no_phrase_for_is_an_envelope_too() -> None:
+    app = FastAPI()
+    fastapi_adapter.set_openai_frontend(app, prefix="/v1")
+
+    @app.post(CHAT_URL)
+    async def create() -> None:
+        raise StarletteHTTPException(499, "")
+
+    sent = await post(app, CHAT_URL)
+
+    assert (sent.status, sent.error["message"]) == (499, "Error.")
+
+
 async def test_failed_validation_of_fastapi_names_the_field() -> None:
     sent = await post(fastapi_app(), CHAT_URL, CHAT | {"temperature": "hot"})
     assert sent.status == 422
