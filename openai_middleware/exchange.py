@@ -146,14 +146,11 @@ class Exchange:
             left_out = _OF_OLD_BODY if self.takes_body else _OF_PARTS
         else:
             left_out = _OF_PARTS if route.response_mapping is not None else _OF_ENCODING
-        if is_plain:
-            headers = headers.copy()
-            for name in left_out:
-                if name in by_name:
-                    headers.remove((name, by_name[name]))
-        else:
-            headers = [header for header in headers if header[0].lower() not in left_out]
-        self._headers: list[Header] = headers
+        self._headers: list[Header] = (
+            [header for header in headers if header[0] not in left_out]
+            if is_plain
+            else [header for header in headers if header[0].lower() not in left_out]
+        )
         content_length = by_name.get(b"content-length")
         length = declared_length(content_length) if content_length is not None and self.takes_body else None
         self._content_length = length

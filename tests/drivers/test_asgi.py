@@ -250,6 +250,17 @@ async def test_app_finds_all_that_the_server_put_into_the_scope() -> None:  # O9
     assert seen["openai_middleware.call"].kwargs == {"a": "1"}
 
 
+async def test_headers_may_be_lists_of_two_as_some_servers_send_them() -> None:  # O9
+    app = App({"id": 1, "junk": 2})
+    sent: list[Any] = [[b"accept-encoding", b"gzip"], [b"content-type", b"application/json"], [b"range", b"bytes=0-"]]
+
+    wire = Wire(request_messages(b'{"a": 1}'))
+    await wire.run(endpoint(app, gives=GIVES), headers=sent)
+
+    assert [tuple(header) for header in app.scopes[0]["headers"]] == [(b"content-type", b"application/json")]
+    assert wire.sent.json == {"id": 1}
+
+
 async def test_app_runs_in_the_same_task_and_context() -> None:  # O9
     variable = contextvars.ContextVar("variable", default="unset")
     seen = []
