@@ -59,11 +59,12 @@ soak: $(VENV)/.installed-servers ## send REQUESTS=200000 requests to a server an
 test-matrix: $(VENV)/.installed-matrix ## run the tests on every Python that is here, and on the oldest and newest frameworks
 	$(PYTHON) -m nox $(ARGS)
 
-lint: $(STAMP) ## ruff check, ruff format --check, bandit, mypy: the package strictly, the tests relaxed
+lint: $(STAMP) ## ruff check, ruff format --check, bandit, mypy (the tests relaxed), pyright (the examples)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m bandit --quiet --recursive openai_middleware adapters
 	$(PYTHON) -m mypy
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PYTHON) -m pyright --pythonpath $(PYTHON)
 
 format: $(STAMP) ## format the code and fix what can be fixed
 	$(PYTHON) -m ruff check --fix-only .

@@ -8,7 +8,7 @@ Ends with 0 where everything came back as it should.
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -30,7 +30,7 @@ READ_PAGE: Any = {
 
 
 @contextmanager
-def running_app(log: IO[str]) -> Iterator[str]:
+def running_app(log: IO[str]) -> Generator[str]:
     """The base URL of the app, which runs in a process of its own until the end of the `with` block.
 
     What the app logs goes into a file, so that it does not mix with the transcript. A failure shows it.
@@ -215,7 +215,7 @@ def broken_streams(client: openai.OpenAI) -> None:
 
 def show_chunks(stream: Iterable[ChatCompletionChunk]) -> list[ChatCompletionChunk]:
     """Print the words of an answer as they arrive."""
-    chunks = []
+    chunks: list[ChatCompletionChunk] = []
     print("    ", end="")
     try:
         for chunk in stream:
@@ -268,7 +268,7 @@ def errors(client: openai.OpenAI) -> None:
 
 
 @contextmanager
-def expected(kind: type[openai.APIError], **attributes: str) -> Iterator[None]:
+def expected(kind: type[openai.APIError], **attributes: str) -> Generator[None]:
     try:
         yield
     except kind as error:

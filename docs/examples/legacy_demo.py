@@ -2,21 +2,20 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import openai
 import uvicorn
-from legacy_fastapi import app
 
 DESK = Path(__file__).with_name("legacy_app.py")
 
 
 @contextmanager
-def running_desk() -> Iterator[str]:
+def running_desk() -> Generator[str]:
     """The base URL of the help desk, which runs in a thread until the end of the `with` block."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+    server = uvicorn.Server(uvicorn.Config("legacy_fastapi:app", log_level="critical"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         # The socket listens already: who connects early waits until the server takes the connection.
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

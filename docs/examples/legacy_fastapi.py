@@ -6,7 +6,7 @@ uvicorn --app-dir docs/examples legacy_fastapi:app
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:served]
@@ -31,7 +31,7 @@ set_openai_frontend(
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     # --8<-- [start:client]
     async with openai.AsyncOpenAI(
         base_url="http://app/v1", api_key="token-of-ada", http_client=http_client, max_retries=0
