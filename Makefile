@@ -79,6 +79,7 @@ pages: $(STAMP) ## write the code of docs/examples into the pages that show it
 contract: $(STAMP) ## regenerate the table of operations, and its page in the docs, from the pinned OpenAI SDK
 	$(PYTHON) -m openai_middleware.contract --write openai_middleware/contract/openai.json
 	$(PYTHON) -m openai_middleware.contract.generator.names > .names.py && mv .names.py openai_middleware/contract/names.py
+	$(PYTHON) -m openai_middleware.contract.generator.bodies > .bodies.py && mv .bodies.py openai_middleware/contract/bodies.py
 	$(PYTHON) docs/examples/contract_tables.py --write
 
 # Resolved for the oldest Python that is supported, whatever Python does it: every version found runs on newer ones too.
