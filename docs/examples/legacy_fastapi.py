@@ -15,14 +15,19 @@ from legacy_app import app
 from openai_middleware import Rewrite
 from openai_middleware.adapters.fastapi import set_openai_frontend
 
-question = {"question": "$.prompt", "stream": "$.stream", "format": "$.response_format.type"}
+question = {
+    "question": "$.prompt",
+    "stream": "$.stream",
+    "format": "$.response_format.type",
+}
 answer = {"content": "$.answer", "usage": "$.tokens"}
 token = {"content": "$.token", "usage": "$.tokens"}
+ask = Rewrite("/ask", body=question, reply=answer, delta=token)
 set_openai_frontend(
     app,
     prefix="/v1",
     rewrites={
-        "chat.completions.create": Rewrite("/ask", body=question, reply=answer, delta=token),
+        "chat.completions.create": ask,
         "responses.create": "chat.completions.create",
         "models.list": Rewrite("GET /topics", reply="$[*].name"),
     },
