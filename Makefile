@@ -59,11 +59,12 @@ soak: $(VENV)/.installed-servers ## send REQUESTS=200000 requests to a server an
 test-matrix: $(VENV)/.installed-matrix ## run the tests on every Python that is here, and on the oldest and newest frameworks
 	$(PYTHON) -m nox $(ARGS)
 
-lint: $(STAMP) ## ruff check, ruff format --check, bandit, mypy: the package strictly, the tests relaxed
+lint: $(STAMP) ## ruff check, ruff format --check, bandit, mypy (the tests relaxed), pyright (the examples)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m bandit --quiet --recursive openai_middleware adapters
 	$(PYTHON) -m mypy
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PYTHON) -m pyright --pythonpath $(PYTHON)
 
 format: $(STAMP) ## format the code and fix what can be fixed
 	$(PYTHON) -m ruff check --fix-only .
@@ -78,6 +79,7 @@ pages: $(STAMP) ## write the code of docs/examples into the pages that show it
 contract: $(STAMP) ## regenerate the table of operations, and its page in the docs, from the pinned OpenAI SDK
 	$(PYTHON) -m openai_middleware.contract --write openai_middleware/contract/openai.json
 	$(PYTHON) -m openai_middleware.contract.generator.names > .names.py && mv .names.py openai_middleware/contract/names.py
+	$(PYTHON) -m openai_middleware.contract.generator.bodies > .bodies.py && mv .bodies.py openai_middleware/contract/bodies.py
 	$(PYTHON) docs/examples/contract_tables.py --write
 
 # Resolved for the oldest Python that is supported, whatever Python does it: every version found runs on newer ones too.

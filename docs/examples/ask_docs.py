@@ -23,6 +23,7 @@ import uvicorn
 from ask_docs_library import Document, documentation, page
 from fastapi import Depends, FastAPI, File, Form, UploadFile
 from fastapi.responses import PlainTextResponse
+from pydantic import TypeAdapter, ValidationError
 
 from openai_middleware import Dispatcher, OpenAICall, Reply, ToolCall, Usage
 from openai_middleware.adapters.fastapi import openai_call, set_openai_frontend
@@ -30,6 +31,7 @@ from openai_middleware.errors import BadRequestError, InternalServerError
 from openai_middleware.store import Store, by_api_key
 
 Json = dict[str, Any]
+MESSAGES = TypeAdapter(list[Json])
 Call = Annotated[OpenAICall, Depends(openai_call)]
 
 library = documentation()
@@ -71,9 +73,11 @@ def break_off(messages: list[Json]) -> Iterator[str | Reply | Usage]:
     raise InternalServerError("The index was closed while it was read.", code="index_closed")
 
 
-def last_question(messages: Any) -> str:
-    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        raise BadRequestError("'messages' is a list of objects.", param="messages")
+def last_question(messages: list[Json]) -> str:
+    try:
+        MESSAGES.validate_python(messages)
+    except ValidationError as error:
+        raise BadRequestError("'messages' is a list of objects.", param="messages") from error
     for message in reversed(messages):
         if message.get("role") == "user":
             return text_of(message)
@@ -82,10 +86,10 @@ def last_question(messages: Any) -> str:
 
 def text_of(message: Json) -> str:
     """The text of a message, whose content is a string or a list of parts."""
-    content = message.get("content")
+    content: list[Json] | str | None = message.get("content")
     if isinstance(content, list):
-        return " ".join(str(part["text"]) for part in content if isinstance(part, dict) and "text" in part)
-    return content if isinstance(content, str) else ""
+        return " ".join(str(part["text"]) for part in content if "text" in part)
+    return content or ""
 
 
 # Routes of the app, for the operations that are about its documents

@@ -8,7 +8,7 @@ Ends with 0 where everything came back as it should.
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -16,10 +16,11 @@ from typing import IO, Any
 
 import legacy_demo
 import openai
+from ask_docs_transcript import arrive, called, came_back, console, heading
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
-from openai.types.responses import ResponseStreamEvent
 
 QUESTION = "How do I add the middleware to a FastAPI app?"
+MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": QUESTION}]
 READ_PAGE: Any = {
     "type": "function",
     "name": "read_page",
@@ -30,7 +31,7 @@ READ_PAGE: Any = {
 
 
 @contextmanager
-def running_app(log: IO[str]) -> Iterator[str]:
+def running_app(log: IO[str]) -> Generator[str]:
     """The base URL of the app, which runs in a process of its own until the end of the `with` block.
 
     What the app logs goes into a file, so that it does not mix with the transcript. A failure shows it.
@@ -52,78 +53,97 @@ def running_app(log: IO[str]) -> Iterator[str]:
         raise
 
 
-def answers(client: openai.OpenAI) -> None:
-    heading("One function, three APIs")
-    messages = messages_with(QUESTION)
-    called(f'client.chat.completions.create(model="ask-docs", messages={messages})')
-    completion = client.chat.completions.create(model="ask-docs", messages=messages)
+def chat(client: openai.OpenAI) -> None:
+    heading("A function of the app, by chat completions")
+    called(f'question = "{QUESTION}"')
+    called('messages = [{"role": "user", "content": question}]')
+    called('client.chat.completions.create(model="ask-docs", messages=messages)')
+    completion = client.chat.completions.create(model="ask-docs", messages=MESSAGES)
     [choice] = completion.choices
     came_back(f"{completion.id}, finish_reason={choice.finish_reason!r}")
-    came_back(choice.message.content or "", indent="    | ")
+    came_back(choice.message.content)
     expect(choice.finish_reason, "stop")
 
-    called(f'client.responses.create(model="ask-docs", input="{QUESTION}")')
+
+def responses(client: openai.OpenAI) -> None:
+    heading("The same function, by Responses and text completions")
+    completion = client.chat.completions.create(model="ask-docs", messages=MESSAGES)
+    called('client.responses.create(model="ask-docs", input=question)')
     response = client.responses.create(model="ask-docs", input=QUESTION)
-    came_back(f"{response.id}, status={response.status!r}, output={[item.type for item in response.output]}")
+    came_back(f"{response.id}, status={response.status!r}")
     for item in response.output:
         if item.type == "reasoning":
             came_back(f"reasoning: {item.summary[0].text}")
-    came_back(f"the same text: {response.output_text == choice.message.content}")
-    expect(response.output_text, choice.message.content)
+    came_back(f"the same text: {response.output_text == completion.choices[0].message.content}")
+    expect(response.output_text, completion.choices[0].message.content)
     assert response.usage is not None
     assert completion.usage is not None
     came_back(f"the same usage: {response.usage.total_tokens == completion.usage.total_tokens}")
     expect(response.usage.total_tokens, completion.usage.total_tokens)
 
-    called(f'client.completions.create(model="ask-docs", prompt="{QUESTION}")')
+    called('client.completions.create(model="ask-docs", prompt=question)')
     text = client.completions.create(model="ask-docs", prompt=QUESTION).choices[0].text
     came_back(f"the same text: {text == response.output_text}")
     expect(text, response.output_text)
 
     called("client.models.list()")
     models = [model.id for model in client.models.list()]
-    came_back(f"{models}")
+    came_back(models)
     expect(models, ["ask-docs", "ask-docs-agent", "ask-docs-unreliable"])
 
 
-def messages_with(question: str) -> list[ChatCompletionMessageParam]:
-    return [{"role": "user", "content": question}]
-
-
-def streams(client: openai.OpenAI) -> None:
-    heading("Streams")
-    print("Printed as it arrives: each word before a bar is a chunk of its own, and each line an event.")
-    messages = messages_with(QUESTION)
+def chunks(client: openai.OpenAI) -> None:
+    heading("A stream as it arrives: behind each word a bar, for it is a chunk of its own")
     called(
-        f'client.chat.completions.create(model="ask-docs", messages={messages}, '
-        'stream=True, stream_options={"include_usage": True})'
+        'client.chat.completions.create(\n    model="ask-docs", messages=messages, stream=True,\n'
+        '    stream_options={"include_usage": True},\n)'
     )
-    chunks = show_chunks(
-        client.chat.completions.create(
-            model="ask-docs", messages=messages, stream=True, stream_options={"include_usage": True}
-        )
+    stream = client.chat.completions.create(
+        model="ask-docs", messages=MESSAGES, stream=True, stream_options={"include_usage": True}
     )
-    usage = chunks[-1].usage
+    received: list[ChatCompletionChunk] = []
+    arrive(words_of(stream, received))
+    usage = received[-1].usage
     assert usage is not None
-    came_back(f"finish_reason={chunks[-2].choices[0].finish_reason!r}, completion_tokens={usage.completion_tokens}")
+    came_back(f"finish_reason={received[-2].choices[0].finish_reason!r}, completion_tokens={usage.completion_tokens}")
 
-    called(f'client.responses.create(model="ask-docs", input="{QUESTION}", stream=True)')
-    events = show_events(client.responses.create(model="ask-docs", input=QUESTION, stream=True))
-    completed = events[-1]
-    assert completed.type == "response.completed"
-    expect(completed.response.output_text, text_of(chunks))
+    called('client.responses.stream(model="ask-docs", input=question)')
+    with client.responses.stream(model="ask-docs", input=QUESTION) as events:
+        final = events.get_final_response()
+    came_back(f"status={final.status!r}, the same text: {final.output_text == ''.join(words_of(received))}")
+    expect(final.output_text, "".join(words_of(received)))
 
-    called(f'client.responses.stream(model="ask-docs", input="{QUESTION}").get_final_response()')
-    with client.responses.stream(model="ask-docs", input=QUESTION) as stream:
-        final = stream.get_final_response()
-    came_back(f"status={final.status!r}, the same text: {final.output_text == text_of(chunks)}")
-    expect(final.output_text, text_of(chunks))
+
+def words_of(stream: Iterable[ChatCompletionChunk], received: list[ChatCompletionChunk] | None = None) -> Iterator[str]:
+    """The words of an answer, while its chunks are kept."""
+    for chunk in stream:
+        if received is not None:
+            received.append(chunk)
+        for choice in chunk.choices:
+            if choice.delta.content:
+                yield choice.delta.content
+
+
+def events(client: openai.OpenAI, most_deltas: int = 3) -> None:
+    heading("The events of a Response")
+    called('client.responses.create(model="ask-docs", input=question, stream=True)')
+    deltas = 0
+    for event in client.responses.create(model="ask-docs", input=QUESTION, stream=True):
+        if event.type == "response.output_text.delta":
+            deltas += 1
+            if deltas <= most_deltas:
+                came_back(f"{event.sequence_number:>3} {event.type} {event.delta!r}")
+            continue
+        if event.type == "response.output_text.done":
+            came_back(f"    … and {deltas - most_deltas} more deltas", style="dim")
+        came_back(f"{event.sequence_number:>3} {event.type}")
 
 
 def tools(client: openai.OpenAI) -> None:
     heading("An agent: the app asks for a call, and the client makes it")
+    called('question = "What does a Flask view get?"')
+    called('client.responses.create(\n    model="ask-docs-agent", input=question, tools=[READ_PAGE]\n)')
     question = "What does a Flask view get?"
-    called(f'client.responses.create(model="ask-docs-agent", input="{question}", tools=[READ_PAGE])')
     response = client.responses.create(model="ask-docs-agent", input=question, tools=[READ_PAGE])
     outputs: list[Any] = []
     for call in response.output:
@@ -132,7 +152,10 @@ def tools(client: openai.OpenAI) -> None:
         text = client.files.content(**json.loads(call.arguments)).text
         outputs.append({"type": "function_call_output", "call_id": call.call_id, "output": text})
 
-    called('client.responses.create(model="ask-docs-agent", input=[the output], previous_response_id=..., ...)')
+    called(
+        'client.responses.create(\n    model="ask-docs-agent", input=outputs, tools=[READ_PAGE],\n'
+        "    previous_response_id=response.id,\n)"
+    )
     response = client.responses.create(
         model="ask-docs-agent", input=outputs, tools=[READ_PAGE], previous_response_id=response.id
     )
@@ -141,34 +164,19 @@ def tools(client: openai.OpenAI) -> None:
 
 
 def stored(client: openai.OpenAI) -> None:
-    heading("Stored: conversations, and lists of what was answered")
-    called('client.conversations.create(metadata={"about": "Flask"})')
+    heading("A conversation, which the server keeps")
+    called('talk = client.conversations.create(metadata={"about": "Flask"})')
     talk = client.conversations.create(metadata={"about": "Flask"})
     came_back(talk.id)
     for question in ("What does a Flask view get?", "And a Django view?"):
-        called(f'client.responses.create(model="ask-docs", input="{question}", conversation="{talk.id}")')
-        came_back(
-            client.responses.create(model="ask-docs", input=question, conversation=talk.id).output_text, most_lines=1
-        )
+        called(f'client.responses.create(\n    model="ask-docs", input="{question}",\n    conversation=talk.id,\n)')
+        response = client.responses.create(model="ask-docs", input=question, conversation=talk.id)
+        came_back(response.output_text, most_lines=1)
 
-    called(f'client.conversations.items.list("{talk.id}", order="asc")')
+    called('client.conversations.items.list(talk.id, order="asc")')
     items = list(client.conversations.items.list(talk.id, order="asc"))
-    came_back(f"{[item.role if item.type == 'message' else item.type for item in items]}")
+    came_back([item.role if item.type == "message" else item.type for item in items])
     expect([item.type for item in items], ["message", "reasoning", "message"] * 2)
-
-    called('client.chat.completions.create(model="ask-docs", messages=[...], store=True)  # twice')
-    for question in ("What is a reply?", "What is the bridge?"):
-        client.chat.completions.create(model="ask-docs", messages=messages_with(question), store=True)
-    called("client.chat.completions.list(limit=1)")
-    completions = list(client.chat.completions.list(limit=1))
-    for completion in completions:
-        [asked] = client.chat.completions.messages.list(completion.id)
-        came_back(f"{completion.id}: {asked.content}")
-    expect(len(completions), 2)
-
-    called(f'client.chat.completions.delete("{completions[0].id}")')
-    came_back(f"deleted={client.chat.completions.delete(completions[0].id).deleted}")
-    expect([left.id for left in client.chat.completions.list()], [completions[1].id])
 
 
 def files(client: openai.OpenAI) -> None:
@@ -180,20 +188,15 @@ def files(client: openai.OpenAI) -> None:
     came_back(f"iterating over it fetches the next pages too: {len(every) > 20}")
     expect(len(every) > 20, True)
 
-    called('client.files.create(file=("bees.txt", b"Bees sleep in the hive at night."), purpose="assistants")')
+    called('client.files.create(file=("bees.txt", BEES), purpose="assistants")')
     created = client.files.create(file=("bees.txt", b"Bees sleep in the hive at night."), purpose="assistants")
     came_back(f"{created.id}: {created.filename}, {created.bytes} bytes")
     expect(client.files.retrieve(created.id), created)
 
-    called('client.vector_stores.search("docs", query="Where do bees sleep?", max_num_results=1)')
-    [found] = client.vector_stores.search("docs", query="Where do bees sleep?", max_num_results=1)
+    called('client.vector_stores.search("docs", query="Where do bees sleep?")')
+    found = client.vector_stores.search("docs", query="Where do bees sleep?").data[0]
     came_back(f"{found.filename}: {found.content[0].text}")
     expect(found.file_id, created.id)
-
-    called('client.responses.create(model="ask-docs", input="Where do bees sleep?")')
-    answer = client.responses.create(model="ask-docs", input="Where do bees sleep?").output_text
-    came_back(answer.splitlines()[0])
-    expect("in the hive" in answer, True)
 
     called(f'client.files.delete("{created.id}")')
     deleted = client.files.delete(created.id)
@@ -201,78 +204,28 @@ def files(client: openai.OpenAI) -> None:
     expect(created.id in [file.id for file in client.files.list(limit=100)], False)
 
 
-def broken_streams(client: openai.OpenAI) -> None:
-    heading("Streams that the app breaks in the middle")
-    messages = messages_with(QUESTION)
-    called(f'client.chat.completions.create(model="ask-docs-unreliable", messages={messages}, stream=True)')
-    with expected(openai.APIError, code="index_closed"):
-        show_chunks(client.chat.completions.create(model="ask-docs-unreliable", messages=messages, stream=True))
-
-    called(f'client.responses.create(model="ask-docs-unreliable", input="{QUESTION}", stream=True)')
-    with expected(openai.APIError, code="index_closed"):
-        show_events(client.responses.create(model="ask-docs-unreliable", input=QUESTION, stream=True))
-
-
-def show_chunks(stream: Iterable[ChatCompletionChunk]) -> list[ChatCompletionChunk]:
-    """Print the words of an answer as they arrive."""
-    chunks = []
-    print("    ", end="")
-    try:
-        for chunk in stream:
-            chunks.append(chunk)
-            if word := text_of([chunk]):
-                print(word.replace("\n", "\n    "), end="|", flush=True)
-    finally:
-        print()
-    return chunks
-
-
-def text_of(chunks: list[ChatCompletionChunk]) -> str:
-    return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
-
-
-def show_events(stream: Iterable[ResponseStreamEvent], most_deltas: int = 6) -> list[ResponseStreamEvent]:
-    """Print the events of a response as they arrive."""
-    events: list[ResponseStreamEvent] = []
-    deltas = 0
-    for event in stream:
-        events.append(event)
-        if event.type == "response.output_text.delta":
-            deltas += 1
-            if deltas <= most_deltas:
-                came_back(f"{event.sequence_number:>3} {event.type} {event.delta!r}")
-            continue
-        if event.type == "response.output_text.done" and deltas > most_deltas:
-            came_back(f"    … and {deltas - most_deltas} more deltas")
-        came_back(f"{event.sequence_number:>3} {event.type}")
-    return events
-
-
 def errors(client: openai.OpenAI) -> None:
-    heading("Errors")
+    heading("Errors: what the app raises is what the client catches")
     called('client.files.retrieve("file-unknown")')
     with expected(openai.NotFoundError, param="file_id"):
         client.files.retrieve("file-unknown")
 
-    called('client.responses.create(model="unheard-of", input="Hello")')
-    with expected(openai.NotFoundError, code="model_not_found"):
-        client.responses.create(model="unheard-of", input="Hello")
-
-    called('client.responses.create(model="ask-docs", input="And?", previous_response_id="resp_1")')
-    with expected(openai.BadRequestError, param="previous_response_id"):
-        client.responses.create(model="ask-docs", input="And?", previous_response_id="resp_1")
-
-    called('client.post("/chat/completions", body={"model": "ask-docs"}, cast_to=ChatCompletion)')
+    called('client.post(\n    "/chat/completions", body={"model": "ask-docs"}, cast_to=ChatCompletion\n)')
     with expected(openai.UnprocessableEntityError, param="messages"):
         client.post("/chat/completions", body={"model": "ask-docs"}, cast_to=ChatCompletion)
 
+    called('client.chat.completions.create(\n    model="ask-docs-unreliable", messages=messages, stream=True\n)')
+    with expected(openai.APIError, code="index_closed"):
+        model = "ask-docs-unreliable"
+        arrive(words_of(client.chat.completions.create(model=model, messages=MESSAGES, stream=True)))
+
 
 @contextmanager
-def expected(kind: type[openai.APIError], **attributes: str) -> Iterator[None]:
+def expected(kind: type[openai.APIError], **attributes: str) -> Generator[None]:
     try:
         yield
     except kind as error:
-        came_back(f"openai.{type(error).__name__}: {error.message}")
+        came_back(f"openai.{type(error).__name__}: {error.message}", style="red")
         came_back(f"param={error.param!r}, code={error.code!r}, type={error.type!r}")
         expect(type(error), kind)
         expect({name: getattr(error, name) for name in attributes}, attributes)
@@ -285,22 +238,6 @@ def expect(actual: object, wanted: object) -> None:
         raise SystemExit(f"Expected {wanted!r}, got {actual!r}.")
 
 
-def heading(text: str) -> None:
-    print(f"\n{text}\n{'=' * len(text)}")
-
-
-def called(code: str) -> None:
-    print(f"\n>>> {code}")
-
-
-def came_back(text: str, indent: str = "    ", most_lines: int = 8) -> None:
-    lines = text.splitlines()
-    for line in lines[:most_lines]:
-        print(indent + (line if len(line) <= 110 else f"{line[:109]}…"), flush=True)
-    if len(lines) > most_lines:
-        print(f"{indent}… and {len(lines) - most_lines} more lines")
-
-
 def main() -> None:
     http_client = openai.DefaultHttpxClient(trust_env=False)  # an HTTP proxy in the environment is not for this machine
     with (
@@ -309,15 +246,10 @@ def main() -> None:
         openai.OpenAI(base_url=base_url, api_key="none", http_client=http_client) as client,
     ):
         called(f'client = openai.OpenAI(base_url="{base_url}", api_key="none")')
-        answers(client)
-        streams(client)
-        tools(client)
-        stored(client)
-        files(client)
-        broken_streams(client)
-        errors(client)
+        for scene in (chat, responses, chunks, events, tools, stored, files, errors):
+            scene(client)
     legacy_demo.main()
-    print("\nEverything came back as it should.")
+    console.print("\nEverything came back as it should.", style="bold")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import asyncio
 from contextvars import ContextVar
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:check]
@@ -79,19 +79,20 @@ app_checked_inside = OpenAIMiddleware(KeyCheck(HandlerApp(whoami)), prefix="/v1"
 wsgi_app_checked_inside = OpenAIWSGIMiddleware(key_check(WSGIHandlerApp(whoami)), prefix="/v1")
 # --8<-- [end:inside]
 
-QUESTION: Any = {"model": "m", "messages": [{"role": "user", "content": "Who am I?"}]}
+MESSAGES: Any = [{"role": "user", "content": "Who am I?"}]
 
 
 async def ask(application: Any, api_key: str) -> str | None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(application))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(application))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key=api_key, http_client=http_client) as client:
-        return (await client.chat.completions.create(**QUESTION)).choices[0].message.content
+        completion = await client.chat.completions.create(model="m", messages=MESSAGES)
+        return completion.choices[0].message.content
 
 
 def ask_wsgi(application: Any, api_key: str) -> str | None:
-    http_client = httpx.Client(transport=httpx.WSGITransport(application))
+    http_client = httpx2.Client(transport=httpx2.WSGITransport(application))
     with openai.OpenAI(base_url="http://app/v1", api_key=api_key, http_client=http_client) as client:
-        return client.chat.completions.create(**QUESTION).choices[0].message.content
+        return client.chat.completions.create(model="m", messages=MESSAGES).choices[0].message.content
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import django
-import httpx
+import httpx2
 import openai
 from django.conf import settings
 
@@ -60,8 +60,8 @@ NAMES = {"sk-ada": "ada", "sk-bob": "bob"}  # a model with hashed keys, in a rea
 
 
 class KeyBackend(BaseBackend):
-    def authenticate(self, request: HttpRequest | None, api_key: str | None = None) -> User | None:
-        return User.objects.filter(username=NAMES.get(api_key or ""), is_active=True).first()
+    def authenticate(self, request: HttpRequest | None, api_key: str = "", **kwargs: Any) -> User | None:
+        return User.objects.filter(username=NAMES.get(api_key), is_active=True).first()
 
     def get_user(self, user_id: int) -> User | None:
         return User.objects.filter(pk=user_id, is_active=True).first()
@@ -109,22 +109,22 @@ application_checked_inside = get_wsgi_application()
 
 
 def main() -> None:
-    question: Any = {"model": "m", "messages": [{"role": "user", "content": "Who am I?"}]}
+    messages: Any = [{"role": "user", "content": "Who am I?"}]
     for place, wsgi_app in [("outside", application), ("inside", application_checked_inside)]:
-        http_client = httpx.Client(transport=httpx.WSGITransport(wsgi_app), base_url="http://app")
+        http_client = httpx2.Client(transport=httpx2.WSGITransport(wsgi_app), base_url="http://app")
         with openai.OpenAI(base_url="http://app/v1", api_key="sk-ada", http_client=http_client) as client:
-            completion = client.chat.completions.create(**question)
+            completion = client.chat.completions.create(model="m", messages=messages)
             print(f"{place}:", completion.choices[0].message.content)
 
             stranger = client.with_options(api_key="sk-eve")
             try:
-                stranger.chat.completions.create(**question)
+                stranger.chat.completions.create(model="m", messages=messages)
             except openai.AuthenticationError as error:
                 print(f"{place}:", error.code, error)
 
             print(f"{place}:", http_client.post("/login", data={"api_key": "sk-bob"}).text)
             # The session goes by a cookie, which the client sends from now on.
-            completion = stranger.chat.completions.create(**question)
+            completion = stranger.chat.completions.create(model="m", messages=messages)
             print(f"{place}:", completion.choices[0].message.content)
 
 

@@ -6,7 +6,7 @@ uvicorn --app-dir docs/examples auth_starlette:app
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:app]
@@ -60,7 +60,7 @@ set_openai_frontend(app_checked_inside, prefix="/v1")
 async def main() -> None:
     for place, application in [("outside", app), ("inside", app_checked_inside)]:
         for api_key in ["sk-ada", "sk-eve"]:
-            http_client = httpx.AsyncClient(transport=httpx.ASGITransport(application))
+            http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(application))
             async with openai.AsyncOpenAI(base_url="http://app/v1", api_key=api_key, http_client=http_client) as client:
                 question: Any = [{"role": "user", "content": "Who am I?"}]
                 try:

@@ -8,7 +8,7 @@ import hmac
 import time
 from typing import Annotated, Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:app]
@@ -67,8 +67,8 @@ def completion(model: str, text: str) -> dict[str, Any]:
     return {**about, "choices": [choice]}
 
 
-def in_process(server: Any) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(server))
+def in_process(server: Any) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(server))
 
 
 async def ask(client: openai.AsyncOpenAI) -> str | None:

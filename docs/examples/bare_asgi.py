@@ -5,7 +5,7 @@ import json
 import time
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:app]
@@ -24,7 +24,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 def shouted(input: str, model: str = "shout", **others: object) -> dict[str, Any]:  # the SDK's word
-    text = {"type": "output_text", "text": input.upper(), "annotations": []}
+    text: dict[str, Any] = {"type": "output_text", "text": input.upper(), "annotations": []}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [text]}
     return {
         "id": "resp_1",
@@ -49,7 +49,7 @@ application = OpenAIMiddleware(app, prefix="/v1")
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(application))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(application))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         response = await client.responses.create(model="loud", input="hello")
         print(response.model, response.output_text)

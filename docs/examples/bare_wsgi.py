@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:app]
@@ -40,7 +40,7 @@ application = OpenAIWSGIMiddleware(app, prefix="/v1")
 
 def main() -> None:
     # --8<-- [start:client]
-    http_client = httpx.Client(transport=httpx.WSGITransport(application))
+    http_client = httpx2.Client(transport=httpx2.WSGITransport(application))
     with openai.OpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         question: Any = [{"role": "user", "content": "is anybody there"}]
         for chunk in client.chat.completions.create(model="loud", messages=question, stream=True):

@@ -5,7 +5,7 @@ uvicorn --app-dir docs/examples beside_an_app:app
 
 import asyncio
 
-import httpx
+import httpx2
 import openai
 from fastapi import FastAPI
 
@@ -25,7 +25,7 @@ set_openai_frontend(app, prefix="/v1", handlers={"models.list": lambda: ["house"
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         async for model in client.models.list():
             print("the function:", model.id)

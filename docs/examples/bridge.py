@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:app]
@@ -48,7 +48,7 @@ def chunk(delta: dict[str, str], finish_reason: str | None = None) -> str:
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     # --8<-- [start:client]
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         response = await client.responses.create(model="house", instructions="Be brief.", input="Hello")

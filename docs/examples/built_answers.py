@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
@@ -77,7 +77,7 @@ set_openai_frontend(app, config=config)
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     # --8<-- [start:client]
     async with openai.AsyncOpenAI(base_url="http://app/desk", api_key="unused", http_client=http_client) as client:
         messages: Any = [{"role": "user", "content": "Where is my refund?"}]

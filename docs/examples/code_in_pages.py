@@ -27,7 +27,7 @@ MARKER = re.compile(r"^.*--8<-- \[(start|end):([\w-]+)\].*\n", re.MULTILINE)
 
 
 def main() -> None:
-    differing = []
+    differing: list[str] = []
     for page in PAGES:
         text = page.read_text("utf-8")
         written = with_code(text)
@@ -63,7 +63,7 @@ def section_of(source: str, section: str) -> str:
 
 def with_what_it_needs(code: str, source: str, name: str, shown: set[str], *, continues: bool) -> str:
     """Code below the imports that it needs, and below a line about what else it needs."""
-    head = []
+    head: list[str] = []
     needed = missing_names(code)
     imported = list(imports_of(source, needed))
     if not is_of_module_level(code):

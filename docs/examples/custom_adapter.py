@@ -6,7 +6,7 @@ python docs/examples/custom_adapter.py
 import json
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -30,6 +30,7 @@ from openai_middleware.drivers import (
     as_bytes,
     iterate,
     map_answer,
+    respond,
 )
 from openai_middleware.errors import NotFoundError
 
@@ -80,7 +81,7 @@ class OpenAIAdapter:
     def _served(self, exchange: Exchange, request: Request) -> Answer:
         received = exchange.receive(read(exchange.body_reader, request.stream))
         if exchange.handler is not None:  # a function of the option `handlers` answers instead of the app
-            answer = answer_of(exchange.handler.run(received.call))
+            answer = answer_of(respond(exchange.handler, received.call))
         else:
             answer = self._app(request_for_app(request, received))
         headers = exchange.identified(answer.headers)
@@ -104,8 +105,7 @@ def request_for_app(request: Request, received: AppRequest) -> Request:
     return replace(seen, stream=stream, call=received.call)
 
 
-def answer_of(result: object) -> Answer:
-    response = Response.of(result)
+def answer_of(response: Response) -> Answer:
     chunks = [response.content or b""] if response.events is None else iterate(response.events)
     return Answer(response.status_code, as_bytes(response.headers), chunks)
 
@@ -173,8 +173,9 @@ class Handler(BaseHTTPRequestHandler):
             for chunk in answer.chunks:
                 self.wfile.write(chunk)
         finally:
-            if isinstance(answer.chunks, Generator):
-                answer.chunks.close()
+            close: Callable[[], None] | None = getattr(answer.chunks, "close", None)
+            if close is not None:
+                close()
 
     do_GET = do_POST = do_DELETE = serve  # noqa: N815 - the names are http.server's
 
@@ -194,11 +195,11 @@ def main() -> None:
 
 
 def use(url: str) -> None:
-    question: Any = {"model": "loud", "messages": [{"role": "user", "content": "is anybody there"}]}
+    messages: Any = [{"role": "user", "content": "is anybody there"}]
     with openai.OpenAI(base_url=f"{url}/v1", api_key="unused") as client:
-        completion = client.chat.completions.create(**question)
+        completion = client.chat.completions.create(model="loud", messages=messages)
         print(completion.choices[0].message.content, completion.model_extra)
-        for chunk in client.chat.completions.create(**question, stream=True):
+        for chunk in client.chat.completions.create(model="loud", messages=messages, stream=True):
             print(chunk.choices[0].delta.content, chunk.model_extra)
         print(client.models.list().data)
         try:

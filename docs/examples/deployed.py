@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import flask
-import httpx
+import httpx2
 import openai
 from fastapi import FastAPI
 
@@ -47,7 +47,7 @@ def is_healthy() -> dict[str, str]:
 
 
 def main() -> None:
-    http_client = httpx.Client(transport=httpx.WSGITransport(wsgi_app))
+    http_client = httpx2.Client(transport=httpx2.WSGITransport(wsgi_app))
     print(http_client.get("http://app/health").json())
     with openai.OpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         print(client.responses.create(model="m", input="Good morning to you").output_text)

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:app]
@@ -57,7 +57,7 @@ app = OpenAIMiddleware(HandlerApp(dispatch), [OpenAIEndpoint.RESPONSES], prefix=
 
 
 def completed(response_id: str, model: str, text: str) -> dict[str, Any]:
-    content = {"type": "output_text", "text": text, "annotations": []}
+    content: dict[str, Any] = {"type": "output_text", "text": text, "annotations": []}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [content]}
     return {
         "id": response_id,
@@ -73,7 +73,7 @@ def completed(response_id: str, model: str, text: str) -> dict[str, Any]:
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         created = await client.responses.create(input="Hello")
         print((await client.responses.retrieve(created.id)).output_text)

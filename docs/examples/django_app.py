@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import django
-import httpx
+import httpx2
 import openai
 from django.conf import settings
 from django.core.asgi import get_asgi_application
@@ -22,6 +22,7 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
+from openai_middleware import OpenAICall
 from openai_middleware.adapters.django import openai_view
 from openai_middleware.errors import NotFoundError
 
@@ -63,7 +64,11 @@ async def words(text: str) -> AsyncIterator[str]:  # a reply: the middleware mak
         yield f"{word} "
 
 
-def retrieve(request: HttpRequest, completion_id: str) -> JsonResponse:  # a view in Django's own style
+class OpenAIRequest(HttpRequest):
+    openai_call: OpenAICall  # of the middleware
+
+
+def retrieve(request: OpenAIRequest, completion_id: str) -> JsonResponse:  # a view in Django's own style
     assert request.openai_call.operation == "chat.completions.retrieve"
     if completion_id not in stored:
         raise NotFoundError("There is no such completion.", param="completion_id")
@@ -83,7 +88,7 @@ urlpatterns = [
 
 # --8<-- [start:applications]
 application = get_wsgi_application()
-asgi_application = get_asgi_application()
+asgi_application: Any = get_asgi_application()
 # --8<-- [end:applications]
 
 
@@ -103,7 +108,7 @@ MESSAGES: Any = [{"role": "user", "content": "Hello"}]
 
 
 def use_wsgi() -> None:
-    http_client = httpx.Client(transport=httpx.WSGITransport(application), base_url="http://app")
+    http_client = httpx2.Client(transport=httpx2.WSGITransport(application), base_url="http://app")
     with openai.OpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         created = client.chat.completions.create(model="echo", messages=MESSAGES)
         print("WSGI:", created.choices[0].message.content, created.model_extra)
@@ -118,7 +123,7 @@ def use_wsgi() -> None:
 
 
 async def use_asgi() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(asgi_application), base_url="http://app")
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(asgi_application), base_url="http://app")
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         created = await client.chat.completions.create(model="echo", messages=MESSAGES)
         print("ASGI:", created.choices[0].message.content, created.model_extra)

@@ -1,10 +1,11 @@
 """An adapter for Falcon, in the four steps of docs/write-your-own-adapter.md, and an app that uses it."""
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 from types import SimpleNamespace
 from typing import Any
 
 import falcon
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:adapter]
@@ -12,7 +13,7 @@ from openai_middleware.drivers import Handler, OpenAICall, OpenAIError, OpenAIWS
 from openai_middleware.errors import NotFoundError
 
 
-def openai_frontend(app: falcon.App, **options: Any) -> OpenAIWSGIMiddleware:
+def openai_frontend(app: Any, **options: Any) -> OpenAIWSGIMiddleware:
     app.add_error_handler(OpenAIError, lambda req, resp, error, params: respond(resp, Response.of_error(error)))
     return OpenAIWSGIMiddleware(app, **options)
 
@@ -48,12 +49,13 @@ application = openai_frontend(app, prefix="/v1")
 # --8<-- [end:adapter]
 
 if __name__ == "__main__":
-    question: Any = {"model": "loud", "messages": [{"role": "user", "content": "is anybody there"}]}
-    http_client = httpx.Client(transport=httpx.WSGITransport(application))
+    messages: Any = [{"role": "user", "content": "is anybody there"}]
+    http_client = httpx2.Client(transport=httpx2.WSGITransport(application))
     with openai.OpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
-        print(client.chat.completions.create(**question).choices[0].message.content)
-        print([chunk.choices[0].delta.content for chunk in client.chat.completions.create(**question, stream=True)])
+        print(client.chat.completions.create(model="loud", messages=messages).choices[0].message.content)
+        stream = client.chat.completions.create(model="loud", messages=messages, stream=True)
+        print([chunk.choices[0].delta.content for chunk in stream])
         try:
-            client.chat.completions.create(**question | {"model": "soft"})
+            client.chat.completions.create(model="soft", messages=messages)
         except openai.NotFoundError as error:
             print(error.param, error)

@@ -22,7 +22,7 @@ completions: dict[str, dict[str, Any]] = {}
 @app.post("/v1/chat/completions")
 async def create(call: Annotated[OpenAICall, Depends(openai_call)]) -> dict[str, Any]:
     answer = {"role": "assistant", "content": f"You said: {call.kwargs['messages'][-1]['content']}"}
-    completion = {
+    completion: dict[str, Any] = {
         "id": f"chatcmpl-{uuid.uuid4().hex}",
         "object": "chat.completion",
         "created": int(time.time()),

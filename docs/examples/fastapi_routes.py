@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Annotated, Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:app]
@@ -25,7 +25,7 @@ stored: dict[str, dict[str, Any]] = {}
 
 @app.post("/v1/responses")
 async def create(call: Call) -> dict[str, Any]:
-    response = {
+    response: dict[str, Any] = {
         "id": f"resp_{len(stored) + 1}",
         "object": "response",
         "created_at": int(time.time()),
@@ -65,7 +65,7 @@ async def health() -> dict[str, str]:  # no operation of OpenAI: the request arr
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app")
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://app")
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         created = await client.responses.create(input="Polly?")
         print((await client.responses.retrieve(created.id)).metadata)

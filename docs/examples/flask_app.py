@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:app]
@@ -70,7 +70,7 @@ def completion_of(completion_id: str, model: str, text: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    http_client = httpx.Client(transport=httpx.WSGITransport(app), base_url="http://app")
+    http_client = httpx2.Client(transport=httpx2.WSGITransport(app), base_url="http://app")
     with openai.OpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         messages: Any = [{"role": "user", "content": "Hello"}]
         created = client.chat.completions.create(model="echo", messages=messages)

@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-import httpx
+import httpx2
 
 from openai_middleware import APIHandlerConfig, OpenAICall, OpenAIMiddleware
 
@@ -53,7 +53,7 @@ application = OpenAIMiddleware(app, config=MLRUN_CONFIG, unmatched="reject", abs
 
 
 async def main() -> None:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://app") as client:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(application), base_url="http://app") as client:
         # --8<-- [start:requests]
         answer = await client.post("/v1/ask", json={"question": "Why?"})
         assert answer.json() == {"content": "You asked: Why?", "finish_reason": None}

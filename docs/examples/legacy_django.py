@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import django
-import httpx
+import httpx2
 import openai
 from django.conf import settings
 from django.core.asgi import get_asgi_application
@@ -85,7 +85,7 @@ asgi_application = get_asgi_application()
 
 
 def main() -> None:
-    http_client = httpx.Client(transport=httpx.WSGITransport(application))
+    http_client = httpx2.Client(transport=httpx2.WSGITransport(application))
     with openai.OpenAI(base_url="http://app/v1", api_key="token-of-ada", http_client=http_client) as client:
         print(client.responses.create(model="desk", input="Where is my refund?").output_text)
         for chunk in client.chat.completions.create(

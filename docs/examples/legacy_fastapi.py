@@ -6,7 +6,7 @@ uvicorn --app-dir docs/examples legacy_fastapi:app
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:served]
@@ -15,14 +15,19 @@ from legacy_app import app
 from openai_middleware import Rewrite
 from openai_middleware.adapters.fastapi import set_openai_frontend
 
-question = {"question": "$.prompt", "stream": "$.stream", "format": "$.response_format.type"}
+question = {
+    "question": "$.prompt",
+    "stream": "$.stream",
+    "format": "$.response_format.type",
+}
 answer = {"content": "$.answer", "usage": "$.tokens"}
 token = {"content": "$.token", "usage": "$.tokens"}
+ask = Rewrite("/ask", body=question, reply=answer, delta=token)
 set_openai_frontend(
     app,
     prefix="/v1",
     rewrites={
-        "chat.completions.create": Rewrite("/ask", body=question, reply=answer, delta=token),
+        "chat.completions.create": ask,
         "responses.create": "chat.completions.create",
         "models.list": Rewrite("GET /topics", reply="$[*].name"),
     },
@@ -31,7 +36,7 @@ set_openai_frontend(
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     # --8<-- [start:client]
     async with openai.AsyncOpenAI(
         base_url="http://app/v1", api_key="token-of-ada", http_client=http_client, max_retries=0

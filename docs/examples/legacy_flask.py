@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 from flask import Flask, Response, abort, request
 
@@ -53,7 +53,7 @@ set_openai_frontend(app, prefix="/v1", rewrites=rewrites)
 
 
 def main() -> None:
-    http_client = httpx.Client(transport=httpx.WSGITransport(app))
+    http_client = httpx2.Client(transport=httpx2.WSGITransport(app))
     with openai.OpenAI(base_url="http://app/v1", api_key="token-of-ada", http_client=http_client) as client:
         print(client.responses.create(model="desk", input="Where is my refund?").output_text)
         for chunk in client.chat.completions.create(

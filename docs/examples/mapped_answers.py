@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Any
 
-import httpx
+import httpx2
 from fastapi import FastAPI, Response
 
 from openai_middleware import APIHandlerConfig, BodyMappings, OpenAIMiddleware
@@ -42,8 +42,8 @@ async def weather() -> dict[str, Any]:
     return {"place": {"name": "Oslo"}, "hours": [{"celsius": 3}, {"celsius": 5}], "source": "internal"}
 
 
-def client_of(application: Any) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://app")
+def client_of(application: Any) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(application), base_url="http://app")
 
 
 async def main() -> None:

@@ -8,7 +8,7 @@ import itertools
 import time
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:app]
@@ -37,7 +37,7 @@ app = OpenAIMiddleware(HandlerApp(handler), [OpenAIEndpoint.CHAT_COMPLETIONS], p
 
 def create(messages: list[dict[str, Any]], model: str, **others: Any) -> dict[str, Any]:
     answer = {"role": "assistant", "content": f"You said: {messages[-1]['content']}"}
-    completion = {
+    completion: dict[str, Any] = {
         "id": f"chatcmpl-{next(numbers)}",
         "object": "chat.completion",
         "created": int(time.time()),
@@ -65,7 +65,7 @@ def delete(completion_id: str) -> dict[str, Any]:
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         messages: Any = [{"role": "user", "content": "Hello"}]
         created = await client.chat.completions.create(model="echo", messages=messages, metadata={"tag": "demo"})

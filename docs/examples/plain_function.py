@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:app]
@@ -26,21 +26,22 @@ wsgi_app = OpenAIWSGIMiddleware(WSGIHandlerApp(shout), [OpenAIEndpoint.CHAT_COMP
 
 
 async def main() -> None:
-    question: Any = {"model": "loud", "messages": [{"role": "user", "content": "is anybody there"}]}
+    messages: Any = [{"role": "user", "content": "is anybody there"}]
+    absent: Any = openai.omit
 
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         # The function does not declare `temperature`, so it is not called with it.
-        completion = await client.chat.completions.create(**question, temperature=0)
+        completion = await client.chat.completions.create(model="loud", messages=messages, temperature=0)
         print("ASGI:", completion.choices[0].message.content)
         try:
-            await client.chat.completions.create(**{**question, "messages": openai.omit})
+            await client.chat.completions.create(model="loud", messages=absent)
         except openai.UnprocessableEntityError as error:
             print("ASGI:", error)
 
-    wsgi_client = httpx.Client(transport=httpx.WSGITransport(wsgi_app))
+    wsgi_client = httpx2.Client(transport=httpx2.WSGITransport(wsgi_app))
     with openai.OpenAI(base_url="http://app/v1", api_key="unused", http_client=wsgi_client) as sync_client:
-        for chunk in sync_client.chat.completions.create(**question, stream=True):
+        for chunk in sync_client.chat.completions.create(model="loud", messages=messages, stream=True):
             print("WSGI:", repr(chunk.choices[0].delta.content))
 
 

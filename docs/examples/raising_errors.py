@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated, Any
 
-import httpx
+import httpx2
 import openai
 from fastapi import Depends, FastAPI
 
@@ -27,22 +27,14 @@ async def retrieve(kwargs: Annotated[dict[str, Any], Depends(openai_kwargs)]) ->
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     # --8<-- [start:client]
     client = openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client)
     try:
         await client.responses.retrieve("r1")
     except openai.NotFoundError as error:
-        caught = error
-    assert caught.status_code == 404
-    assert caught.code == "response_not_found"
-    assert caught.param == "response_id"
-    assert caught.body == {
-        "message": "No response has this id.",
-        "type": "invalid_request_error",
-        "param": "response_id",
-        "code": "response_not_found",
-    }
+        print(error.status_code, error.code, error.param)
+        print(error.body)
     # --8<-- [end:client]
 
     try:

@@ -6,7 +6,7 @@ uvicorn --app-dir docs/examples replies:app
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:app]
@@ -20,7 +20,7 @@ dispatch = Dispatcher()
 
 
 @dispatch.reply
-def hello(messages):
+def hello(messages: list[dict[str, Any]]) -> str:
     return f"Hello! You said: {messages[-1]['content']}"
 
 
@@ -29,7 +29,7 @@ set_openai_frontend(app, prefix="/v1", handlers=dispatch)
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     # --8<-- [start:client]
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         response = await client.responses.create(model="hello", input="Good morning")

@@ -4,9 +4,10 @@ uvicorn --app-dir docs/examples reply_auth:app
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:outside]
@@ -24,7 +25,7 @@ set_openai_frontend(app, prefix="/v1", handlers=dispatch)
 
 
 @app.middleware("http")  # added later than the frontend, and so outside of it: it sees every request first
-async def check_key(request: Request, call_next: Any) -> Response:
+async def check_key(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     if request.headers.get("authorization") not in USERS:
         error = AuthenticationError("Incorrect API key provided.", code="invalid_api_key")
         return await openai_error_response(request, error)
@@ -47,7 +48,7 @@ def greet(messages: list[dict[str, Any]], call: OpenAICall) -> str:
 
 
 async def ask(served: Any, key: str) -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(served))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(served))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key=key, http_client=http_client) as client:
         try:
             print((await client.responses.create(model="m", input="Hi")).output_text)

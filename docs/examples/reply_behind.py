@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 from openai_middleware import Dispatcher, HandlerApp, OpenAIMiddleware, Usage
@@ -23,8 +23,8 @@ async def count_down(messages: list[dict[str, Any]]) -> AsyncIterator[str | Usag
     yield Usage(input_tokens=3, output_tokens=3)
 
 
-behind = httpx.AsyncClient(transport=httpx.ASGITransport(OpenAIMiddleware(HandlerApp(model_server), prefix="/v1")))
-backend = openai.AsyncOpenAI(base_url="http://behind/v1", api_key="unused", http_client=behind)
+behind = httpx2.AsyncClient(transport=httpx2.ASGITransport(OpenAIMiddleware(HandlerApp(model_server), prefix="/v1")))
+backend: Any = openai.AsyncOpenAI(base_url="http://behind/v1", api_key="unused", http_client=behind)
 
 # --8<-- [start:app]
 dispatch = Dispatcher()
@@ -41,7 +41,7 @@ app = OpenAIMiddleware(HandlerApp(dispatch), prefix="/v1")
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         print((await client.responses.create(model="m", input="Count.")).output_text)
         async for event in await client.responses.create(model="m", input="Count.", stream=True):

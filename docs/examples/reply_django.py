@@ -8,7 +8,7 @@ import asyncio
 from typing import Any
 
 import django
-import httpx
+import httpx2
 import openai
 from django.conf import settings
 from django.core.asgi import get_asgi_application
@@ -27,17 +27,17 @@ django.setup()
 
 urlpatterns: list[Any] = []  # no view, and no route
 application = get_wsgi_application()
-asgi_application = get_asgi_application()
+asgi_application: Any = get_asgi_application()
 
 
 def use_wsgi() -> None:
-    http_client = httpx.Client(transport=httpx.WSGITransport(application))
+    http_client = httpx2.Client(transport=httpx2.WSGITransport(application))
     with openai.OpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         print("WSGI:", client.responses.create(model="parrot", input="Hello").output_text)
 
 
 async def use_asgi() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(asgi_application))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(asgi_application))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         response = await client.responses.create(model="support-agent", input="Help!")
         print("ASGI:", response.output_text)

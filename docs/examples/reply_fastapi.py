@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:app]
@@ -39,7 +39,7 @@ async def chat(
 
 
 async def ask(key: str) -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key=key, http_client=http_client) as client:
         print((await client.responses.create(model="m", input="Good morning")).output_text)
         messages: Any = [{"role": "user", "content": "Good evening"}]

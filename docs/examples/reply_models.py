@@ -6,7 +6,7 @@ uvicorn --app-dir docs/examples reply_models:app
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 from openai_middleware import Dispatcher, HandlerApp, OpenAICall, OpenAIMiddleware, Reply
@@ -58,7 +58,7 @@ def complete(body: dict[str, Any], prompt: str, max_tokens: int = 16) -> str:
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         print([model.id async for model in client.models.list()])
         print((await client.responses.create(model="support-agent", input="Help!")).output_text)
@@ -68,7 +68,8 @@ async def main() -> None:
         print((await client.responses.create(model="parrot", input="Hello")).output_text)
         completion = await client.chat.completions.create(model="whoami", messages=messages)
         print(completion.choices[0].message.content)
-        for wrong in ({"model": "unheard-of"}, {"model": "support-agent", "n": 2}):
+        mistakes: list[Any] = [{"model": "unheard-of"}, {"model": "support-agent", "n": 2}]
+        for wrong in mistakes:
             try:
                 await client.chat.completions.create(messages=messages, **wrong)
             except openai.APIStatusError as error:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 from openai_middleware import Dispatcher, HandlerApp, OpenAIMiddleware, Reply, Usage
@@ -53,11 +53,12 @@ async def connect() -> Connection:
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     settings: Any = {"base_url": "http://app/v1", "api_key": "unused", "max_retries": 0, "http_client": http_client}
     async with openai.AsyncOpenAI(**settings) as client:
         async for event in await client.responses.create(model="m", input="a story", stream=True):
-            print(event.type, repr(event.delta) if hasattr(event, "delta") else "")
+            delta: str | None = getattr(event, "delta", None)
+            print(event.type, "" if delta is None else repr(delta))
 
         response = await client.responses.create(model="m", input="the long one")
         print(response.status, response.incomplete_details, response.output_text)

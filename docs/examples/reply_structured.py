@@ -7,7 +7,7 @@ import asyncio
 import json
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 from pydantic import BaseModel
 
@@ -56,7 +56,7 @@ async def ask(client: openai.AsyncOpenAI) -> None:
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         await ask(client)
         messages: Any = [{"role": "user", "content": "Her secret of 1815"}]

@@ -6,7 +6,7 @@ from typing import Any
 
 import django
 import flask
-import httpx
+import httpx2
 import openai
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
@@ -97,7 +97,7 @@ MESSAGES: Any = [{"role": "user", "content": "Hi"}]
 
 
 async def ask(app: Any) -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         response = await client.responses.create(model="m", input="Hi")
         stream = await client.chat.completions.create(model="m", messages=MESSAGES, stream=True)
@@ -105,7 +105,7 @@ async def ask(app: Any) -> None:
 
 
 def ask_wsgi(app: Any) -> None:
-    http_client = httpx.Client(transport=httpx.WSGITransport(app))
+    http_client = httpx2.Client(transport=httpx2.WSGITransport(app))
     with openai.OpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         response = client.responses.create(model="m", input="Hi")
         stream = client.chat.completions.create(model="m", messages=MESSAGES, stream=True)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 from openai_middleware import Dispatcher, HandlerApp, OpenAIMiddleware, Reply, ToolCall
@@ -93,7 +93,7 @@ async def by_responses(client: openai.AsyncOpenAI) -> None:
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         await by_chat(client)
         await by_responses(client)

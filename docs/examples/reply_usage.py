@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 from openai_middleware import Dispatcher, HandlerApp, OpenAIMiddleware, Usage
@@ -29,18 +29,20 @@ app = OpenAIMiddleware(HandlerApp(dispatch), prefix="/v1")
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         # --8<-- [start:client]
-        asked: Any = {"model": "m", "messages": [{"role": "user", "content": "Good morning"}]}
-        completion = await client.chat.completions.create(**asked)
+        messages: Any = [{"role": "user", "content": "Good morning"}]
+        completion = await client.chat.completions.create(model="m", messages=messages)
         if used := completion.usage:
             print("chat:", used.prompt_tokens, used.completion_tokens, used.total_tokens)
 
-        stream = await client.chat.completions.create(**asked, stream=True)
+        stream = await client.chat.completions.create(model="m", messages=messages, stream=True)
         print("chat, streamed:", [chunk.usage async for chunk in stream])
 
-        stream = await client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})
+        stream = await client.chat.completions.create(
+            model="m", messages=messages, stream=True, stream_options={"include_usage": True}
+        )
         print("chat, streamed with usage:", [chunk.usage and chunk.usage.total_tokens async for chunk in stream])
 
         response = await client.responses.create(model="m", input="Good morning")

@@ -6,7 +6,7 @@ uvicorn --app-dir docs/examples store:app
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:app]
@@ -32,7 +32,7 @@ set_openai_frontend(app, prefix="/v1", handlers=dispatch, store=store)
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="sk-ada", http_client=http_client) as client:
         # --8<-- [start:client]
         first = await client.responses.create(model="m", input="one")
@@ -47,8 +47,8 @@ async def main() -> None:
             print(item.type, item.role if item.type == "message" else "")
 
         # Chat completions are kept where the client asks for it, as with OpenAI.
-        question: Any = [{"role": "user", "content": "five"}]
-        await client.chat.completions.create(model="m", messages=question, store=True, metadata={"topic": "more"})
+        messages: Any = [{"role": "user", "content": "five"}]
+        await client.chat.completions.create(model="m", messages=messages, store=True, metadata={"topic": "more"})
         async for completion in client.chat.completions.list(metadata={"topic": "more"}):
             print(completion.choices[0].message.content)
         # --8<-- [end:client]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import django
-import httpx
+import httpx2
 import openai
 from django.conf import settings
 from django.contrib.auth import login
@@ -84,7 +84,7 @@ def main() -> None:
     for name in ("ada", "bob"):
         User.objects.create(username=name)
     with (
-        httpx.Client(transport=httpx.WSGITransport(application)) as http_client,
+        httpx2.Client(transport=httpx2.WSGITransport(application)) as http_client,
         openai.OpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client,
     ):
         try:

@@ -5,7 +5,7 @@ gunicorn --chdir docs/examples --threads 8 store_flask:app
 
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:app]
@@ -45,7 +45,7 @@ def answer(messages: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     with (
-        httpx.Client(transport=httpx.WSGITransport(app)) as http_client,
+        httpx2.Client(transport=httpx2.WSGITransport(app)) as http_client,
         openai.OpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client,
     ):
         for user in ("ada", "bob"):

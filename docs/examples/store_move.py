@@ -18,8 +18,8 @@ def move(source: str, target: str) -> None:
     tables.reflect(old, only=lambda name, _: name.startswith("openai_") and name != "openai_schema")
     with old.connect() as reading, new.begin() as writing:
         for table in tables.sorted_tables:
-            for rows in reading.execution_options(yield_per=500).execute(table.select()).partitions():
-                writing.execute(table.insert(), [row._asdict() for row in rows])
+            for rows in reading.execution_options(yield_per=500).execute(table.select()).mappings().partitions():
+                writing.execute(table.insert(), [dict(row) for row in rows])
     old.dispose()
     new.dispose()
 

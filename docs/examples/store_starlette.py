@@ -6,7 +6,7 @@ uvicorn --app-dir docs/examples store_starlette:app
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:app]
@@ -52,7 +52,7 @@ def answer(messages: list[dict[str, Any]]) -> str:
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="sk-ada", http_client=http_client) as client:
         response = await client.responses.create(model="m", input="Hi")
         for key in ("sk-ada-too", "sk-bob", "sk-eve"):

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-import httpx
+import httpx2
 from fastapi import Depends, FastAPI
 from fastapi.responses import StreamingResponse
 
@@ -43,8 +43,8 @@ client_app = OpenAIMiddleware(app, prefix="/v1")
 
 
 async def answer_to(model: str) -> str:
-    transport: Any = httpx.ASGITransport(app=client_app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+    transport: Any = httpx2.ASGITransport(app=client_app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         response = await client.post("/v1/chat/completions", json={"model": model, "messages": [], "stream": True})
         return response.text
 

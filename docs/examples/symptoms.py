@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -152,7 +152,7 @@ async def preflight() -> None:
         "Access-Control-Request-Headers": "authorization,content-type,x-stainless-lang",
     }
     for name, served in (("origins alone", strict_app), ("methods and headers too", page_app)):
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://app") as client:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(served), base_url="http://app") as client:
             told = await client.options("/v1/chat/completions", headers=asks)
             print(f"{name}: {told.status_code} {told.text}")
 
@@ -166,7 +166,7 @@ async def nobody_there() -> None:
 
 
 def client_of(served: FastAPI, base_url: str = "http://app/v1") -> openai.AsyncOpenAI:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(served))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(served))
     return openai.AsyncOpenAI(base_url=base_url, api_key="unused", http_client=http_client)
 
 

@@ -7,11 +7,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 import pytest
 import uvicorn
@@ -60,7 +60,7 @@ def test_sdk_gets_a_stream(client: openai.OpenAI) -> None:
 # --8<-- [start:asynchronous]
 @pytest.fixture
 async def async_client() -> AsyncIterator[openai.AsyncOpenAI]:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         yield client
 
@@ -75,7 +75,7 @@ async def test_sdk_gets_a_response(async_client: openai.AsyncOpenAI) -> None:
 
 # --8<-- [start:live]
 @contextmanager
-def live(served: Any) -> Iterator[str]:
+def live(served: Any) -> Generator[str]:
     """Serve an app on a free port; yields the base URL for an SDK."""
     with socket.create_server(("127.0.0.1", 0)) as listener:  # it listens: who connects before the start has to wait
         server = uvicorn.Server(uvicorn.Config(served, log_level="warning"))
@@ -101,7 +101,7 @@ def two_words(messages: list[dict[str, Any]]) -> Iterator[str]:
 def test_first_word_leaves_before_there_is_a_second() -> None:
     slow_app = OpenAIMiddleware(HandlerApp(dispatch), prefix="/v1")
     with live(slow_app) as base_url, openai.OpenAI(base_url=base_url, api_key="unused") as client:
-        words = []
+        words: list[str] = []
         for chunk in client.chat.completions.create(model="m", messages=QUESTION, stream=True):
             if word := chunk.choices[0].delta.content:
                 words.append(word)

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 from fastapi import FastAPI
 from legacy_app import app as help_desk
@@ -16,7 +16,7 @@ dispatch = Dispatcher()
 
 
 @dispatch.reply
-def answer(messages):
+def answer(messages: list[dict[str, Any]]) -> str:
     return f"You said: {messages[-1]['content']}"
 
 
@@ -65,9 +65,9 @@ set_openai_frontend(graph, ["chat_completions"], prefix="/v1", handler_path="/op
 
 async def main() -> None:
     messages: Any = [{"role": "user", "content": "Where is my refund?"}]
-    ways = {"beside": app, "alone": server, "routes": routes, "rewrites": help_desk, "handler_path": graph}
+    ways: Any = {"beside": app, "alone": server, "routes": routes, "rewrites": help_desk, "handler_path": graph}
     for name, way in ways.items():
-        http_client = httpx.AsyncClient(transport=httpx.ASGITransport(way))
+        http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(way))
         async with openai.AsyncOpenAI(
             base_url="http://app/v1", api_key="token-of-ada", http_client=http_client
         ) as client:

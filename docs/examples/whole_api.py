@@ -8,7 +8,7 @@ import itertools
 import time
 from typing import Annotated, Any
 
-import httpx
+import httpx2
 import openai
 
 # --8<-- [start:app]
@@ -31,7 +31,7 @@ numbers = itertools.count(1)
 @app.post("/v1/files")
 async def create_file(file: UploadFile, purpose: Annotated[str, Form()]) -> dict[str, Any]:
     content = await file.read()
-    stored = {
+    stored: dict[str, Any] = {
         "id": f"file-{next(numbers)}",
         "object": "file",
         "bytes": len(content),
@@ -89,14 +89,15 @@ async def retrieve_model(model: str) -> dict[str, Any]:
 
 @app.post("/v1/embeddings")
 async def embed(kwargs: Kwargs) -> dict[str, Any]:
-    texts = kwargs["input"] if isinstance(kwargs["input"], list) else [kwargs["input"]]
+    asked: str | list[str] = kwargs["input"]
+    texts = [asked] if isinstance(asked, str) else asked
     data = [{"object": "embedding", "index": i, "embedding": [len(text) / 100]} for i, text in enumerate(texts)]
     usage = {"prompt_tokens": 1, "total_tokens": 1}
     return {"object": "list", "model": kwargs["model"], "data": data, "usage": usage}
 
 
 async def main() -> None:
-    http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app))
+    http_client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))
     async with openai.AsyncOpenAI(base_url="http://app/v1", api_key="unused", http_client=http_client) as client:
         for name in ("a.jsonl", "b.jsonl", "c.jsonl"):
             created = await client.files.create(file=(name, b'{"a": 1}\n{"a": 2}\n'), purpose="batch")

@@ -21,7 +21,7 @@ from openai_middleware.contract import Contract, OpenAIEndpoint, Operation
 from openai_middleware.contract.generator import generate
 from openai_middleware.contract.generator.open_responses import OpenResponses
 from openai_middleware.contract.generator.sdk_source import UnreadableSourceError, read_sent_request
-from openai_middleware.contract.generator.sdk_types import parameters
+from openai_middleware.contract.generator.sdk_types import json_type, parameters
 from openai_middleware.request.path_template import placeholder_names
 
 SHIPPED = contract.shipped()
@@ -590,7 +590,7 @@ def test_mandatory_is_what_is_so_in_every_form_by_marker_or_by_class() -> None:
     """With the `TypedDict` of typing_extensions, as in the SDK; typing's does not remember its bases."""
     keys = ["inherited", "not_inherited", "marked", "number", "mixed", "stream"]
 
-    assert parameters([Streaming | NotStreaming], keys) == {
+    assert parameters([Streaming | NotStreaming], keys, json_type) == {
         "inherited": (True, "string"),
         "not_inherited": (False, "integer"),
         "markedName": (True, "string"),
@@ -602,4 +602,4 @@ def test_mandatory_is_what_is_so_in_every_form_by_marker_or_by_class() -> None:
 
 def test_a_parameter_that_no_type_has_is_an_error() -> None:
     with pytest.raises(KeyError, match="absent"):
-        parameters([dict], ["absent"])
+        parameters([dict], ["absent"], json_type)

@@ -7,7 +7,7 @@ import functools
 import inspect
 import json
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_type_hints
@@ -26,10 +26,12 @@ from openai_middleware.contract.generator.sdk_source import (
     read_sent_request,
 )
 from openai_middleware.contract.generator.sdk_types import (
+    annotation,
     answer_fields,
     event_types,
     is_model,
     item_models,
+    json_type,
     members,
     parameters,
 )
@@ -64,6 +66,19 @@ def of_the_sdk() -> dict[str, Any]:
         builder.add(name, function, request)
     builder.lay_over(tomllib.loads(OVERLAY.read_text("utf-8")))
     return builder.document()
+
+
+def body_types(operations: Collection[str]) -> dict[str, dict[str, str]]:
+    """The types of the body fields of operations, as annotations: operation -> name on the wire -> `str | None`.
+
+    Raises:
+        UnreadableSourceError: the SDK has a method that cannot be understood.
+    """
+    return {
+        name: {key: hint for key, (_, hint) in _parameters(name, request.body, function, annotation).items()}
+        for name, function, request in _operations()
+        if name in operations and request.body is not None
+    }
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -137,8 +152,8 @@ class _Builder:
         answer = list(members(get_type_hints(function, include_extras=True)["return"]))
         models = [one for one in answer if is_model(one)]
         items = item_models(models)
-        body = _parameters(name, request.body or Params(), function.__globals__)
-        query = _parameters(name, request.query, function.__globals__)
+        body = _parameters(name, request.body or Params(), function, json_type)
+        query = _parameters(name, request.query, function, json_type)
         self.operations[name] = {
             "method": request.method,
             "path": request.path,
@@ -222,9 +237,12 @@ def _group(operation: str) -> str:
     return f"{resource}_{rest[0]}" if resource == "chat" else resource
 
 
-def _parameters(operation: str, params: Params, namespace: Mapping[str, Any]) -> dict[str, tuple[bool, str]]:
+def _parameters(
+    operation: str, params: Params, function: Callable[..., Any], named: Callable[[Iterable[Any]], str]
+) -> dict[str, tuple[bool, str]]:
+    namespace = inspect.unwrap(function).__globals__
     try:
-        return parameters([_resolve(dotted, namespace) for dotted in params.types], params.keys)
+        return parameters([_resolve(dotted, namespace) for dotted in params.types], params.keys, named)
     except (KeyError, AttributeError) as error:
         raise UnreadableSourceError(f"{operation}: the SDK does not tell the type of {error}.") from error
 

@@ -1,6 +1,6 @@
 """Reads the types of the OpenAI SDK: `TypedDict`s of request parameters and pydantic models of answers."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -32,10 +32,13 @@ def members(hint: Any) -> Iterator[Any]:
         yield hint
 
 
-def parameters(types: Iterable[Any], keys: Iterable[str]) -> dict[str, tuple[bool, str]]:
-    """What `TypedDict`s say of these keys: their name on the wire -> (mandatory, JSON type).
+def parameters(
+    types: Iterable[Any], keys: Iterable[str], named: Callable[[Iterable[Any]], str]
+) -> dict[str, tuple[bool, str]]:
+    """What `TypedDict`s say of these keys: their name on the wire -> (mandatory, type).
 
-    The types are alternatives, and each may itself be a union: mandatory is what is mandatory in all of them.
+    The types are alternatives, and each may itself be a union: mandatory is what is mandatory in all of them. `named`
+    gives the alternatives of a key one name: `json_type` or `annotation`.
 
     Raises:
         KeyError: none of the types has such a key.
@@ -47,7 +50,7 @@ def parameters(types: Iterable[Any], keys: Iterable[str]) -> dict[str, tuple[boo
         if not hints:
             raise KeyError(key)
         mandatory = all(key in variant and variant[key][1] for variant in variants)
-        found[_alias(hints[0]) or key] = (mandatory, _json_type(hints))
+        found[_alias(hints[0]) or key] = (mandatory, named(hints))
     return found
 
 
@@ -80,7 +83,7 @@ def _alias(hint: Any) -> str | None:
     return None
 
 
-def _json_type(hints: Iterable[Any]) -> str:
+def json_type(hints: Iterable[Any]) -> str:
     """The one JSON type of a parameter; `string`, which is how it arrives, where it may have several."""
     kinds = {_json_kind(member) for hint in hints for member in members(hint) if member is not NoneType}
     if kinds == {"integer", "number"}:
@@ -107,6 +110,34 @@ _JSON_KINDS: tuple[tuple[Any, str], ...] = (
     (Mapping, "object"),
     (Iterable, "array"),
 )
+
+
+def annotation(hints: Iterable[Any]) -> str:
+    """What a parameter is once its JSON is decoded, as an annotation. Objects are told from lists, and no deeper."""
+    found = {_annotation(member) for hint in hints for member in members(hint)}
+    if "Any" in found:
+        return "Any"
+    if "float" in found:
+        found.discard("int")
+    return " | ".join(sorted(found, key=lambda name: (name == "None", name)))
+
+
+def _annotation(hint: Any) -> str:
+    if hint is NoneType:
+        return "None"
+    if hint in (Any, object):
+        return "Any"
+    kind = _json_kind(hint)
+    return f"list[{annotation(get_args(hint))}]" if kind == "array" else _ANNOTATIONS[kind]
+
+
+_ANNOTATIONS = {
+    "boolean": "bool",
+    "integer": "int",
+    "number": "float",
+    "string": "str",
+    "object": "dict[str, Any]",
+}
 
 
 def answer_fields(models: Iterable[type[BaseModel]]) -> dict[str, tuple[bool, bool]]:
