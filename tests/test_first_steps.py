@@ -1,5 +1,6 @@
 """Wrong first steps: each is told in words that lead to the right one."""
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from openai_middleware.adapters import flask as flask_adapter
 from openai_middleware.adapters.django import OpenAIMiddleware as DjangoMiddleware
 from openai_middleware.adapters.django import openai_view
 from openai_middleware.errors import ConfigurationError, ConfigurationMistake
+from openai_middleware.extras import needs_extra
 from tests.support.django_site import MIDDLEWARE, DjangoSite
 from tests.support.drivers import request
 
@@ -112,6 +114,17 @@ def test_two_middlewares_with_different_paths_are_none_too_many(caplog: pytest.L
     OpenAIMiddleware(inner, ["responses"], prefix="/v1")
     OpenAIMiddleware(inner, ["models"], prefix="/v2")
     assert not caplog.records
+
+
+def test_own_module_that_is_missing_is_no_reason_to_install_anything() -> None:
+    with pytest.raises(ModuleNotFoundError, match="^No module named") as raised, needs_extra("flask"):
+        importlib.import_module("openai_middleware.nowhere")
+    assert raised.value.name == "openai_middleware.nowhere"
+
+
+def test_package_that_another_one_misses_is_named_too() -> None:
+    with pytest.raises(ModuleNotFoundError, match="'nowhere' is not installed"), needs_extra("flask"):
+        importlib.import_module("nowhere.at_all")
 
 
 @pytest.mark.parametrize(

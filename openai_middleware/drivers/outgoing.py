@@ -121,7 +121,10 @@ class Outgoing:
     async def _end_beside_the_app(self) -> None:
         """The same for a task of the app that waits for the client: the app may cancel it before all has left."""
         if not is_on_asyncio():
-            await self._end()
+            import trio  # nothing else runs ASGI apps
+
+            with trio.CancelScope(shield=True):
+                await self._end()
             return
         self._ending = self._ending or asyncio.ensure_future(self._end())
         await asyncio.shield(self._ending)

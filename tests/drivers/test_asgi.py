@@ -557,6 +557,38 @@ async def test_error_after_a_page_has_left_propagates() -> None:  # E4
     assert wire.sent.is_very_same(PAGE)
 
 
+async def test_nothing_of_an_app_leaves_after_its_answer_was_replaced_by_an_error() -> None:  # E1 O8
+    wire = Wire(request_messages(b""))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start())
+        await send(part(b"{}"))
+        for message in PAGE:
+            await send(message)
+
+    await wire.run(endpoint(app, gives=GIVES))
+
+    assert wire.log == ["receive", "start", "body"]
+    assert wire.sent.status == 422
+
+
+async def test_a_second_start_after_the_end_of_a_stream_is_the_server_s_to_refuse() -> None:  # O9
+    wire = Wire(request_messages(b""))
+    stream = [
+        start(headers=[(b"content-type", b"text/event-stream")]),
+        part(b"data: {}\n\n", more_body=True),
+        part(b""),
+    ]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for message in [*stream, *PAGE]:
+            await send(message)
+
+    await wire.run(endpoint(app))
+
+    assert wire.log == ["receive", "start", "body", "body", "start", "body"]
+
+
 # --- Starlette, which does all of this
 
 

@@ -73,5 +73,5 @@ def test_function_answers_what_the_bridge_makes_chat_of_under_wsgi(function: Cal
 
 
 async def test_what_has_no_form_in_chat_does_not_reach_the_function() -> None:  # X3
-    with pytest.raises(openai.BadRequestError, match="previous_response_id|not found"):
+    with pytest.raises(openai.BadRequestError, match="not found"):
         await async_client(whole).responses.create(model="m", input="Hello", previous_response_id="resp_1")

@@ -5,12 +5,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
 import trio
 
-from tests.support.drivers import request
+from openai_middleware import OpenAIMiddleware
+from tests.support.drivers import Message, http_scope, part, read_body, request, start
 from tests.support.samples import CHAT
 from tests.support.server_sent_events import parse
 from tests.support.servers import ROOT, TIMEOUT, ServerProcess, server_process
@@ -35,6 +37,36 @@ def test_app_is_wrapped_on_trio_as_anywhere() -> None:
     assert listed.json == {"object": "list", "data": []}
     assert [json.loads(event.data)["created"] for event in parse(streamed.body)[:-1]] == [0, 1]
     assert parse(streamed.body)[-1].data == "[DONE]"
+
+
+def test_end_of_a_stream_leaves_also_where_the_app_cancels_its_watch_for_the_client_meanwhile() -> None:  # S3 S8
+    sent: list[Message] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await read_body(receive)
+        await send(start(200, [(b"content-type", b"text/event-stream")]))
+        await send(part(b'data: {"id":"c"}\n\n', more_body=True))
+        await send(part(b""))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            await ends.wait()
+            nursery.cancel_scope.cancel()
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": json.dumps({**CHAT, "stream": True}).encode()}
+
+    async def server_send(message: Message) -> None:
+        if message.get("body", b"").endswith(b"[DONE]\n\n"):
+            ends.set()
+        await trio.lowlevel.checkpoint()
+        sent.append(message)
+
+    ends = trio.Event()
+    scope = http_scope("POST", "/v1/chat/completions")
+    trio.run(OpenAIMiddleware(app, prefix="/v1"), scope, receive, server_send)
+
+    assert [message["body"] for message in sent[1:]] == [b'data: {"id":"c"}\n\n', b"data: [DONE]\n\n"]
+    assert not sent[-1].get("more_body", False)
 
 
 @pytest.mark.parametrize("app", [beside, handled])

@@ -294,6 +294,13 @@ async def test_filter_that_is_none_is_refused(app: Any) -> None:  # P6
     assert (status, answer["error"]["param"]) == (400, "metadata")
 
 
+def test_missing_sqlalchemy_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai_middleware.store.sql", None)
+
+    with pytest.raises(ConfigurationError, match=r"pip install 'openai-middleware\[store\]'"):
+        Store("sqlite://", owner="shared")
+
+
 @pytest.mark.parametrize(
     ("missing", "url"), [("sqlalchemy", "sqlite://"), ("psycopg", "postgresql+psycopg://localhost/x")]
 )
