@@ -117,7 +117,7 @@ def test_two_middlewares_with_different_paths_are_none_too_many(caplog: pytest.L
 
 
 def test_own_module_that_is_missing_is_no_reason_to_install_anything() -> None:
-    with pytest.raises(ModuleNotFoundError, match="^No module named") as raised, needs_extra("flask"):
+    with pytest.raises(ModuleNotFoundError, match="No module named") as raised, needs_extra("flask"):
         importlib.import_module("openai_middleware.nowhere")
     assert raised.value.name == "openai_middleware.nowhere"
 
