@@ -1,6 +1,9 @@
 """The OpenAI REST API in front of an app that already exists."""
 
-from openai_middleware.config import APIHandlerAction, APIHandlerConfig, BodyMappings, EndpointConfig
+from typing import TYPE_CHECKING, Any
+
+from openai_middleware import config
+from openai_middleware.config import APIHandlerAction
 from openai_middleware.config.rewrite import Rewrite
 from openai_middleware.contract import OpenAIEndpoint
 from openai_middleware.drivers.asgi import OpenAIMiddleware
@@ -32,3 +35,16 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from openai_middleware.config import APIHandlerConfig, BodyMappings, EndpointConfig
+else:  # as in `config`
+
+    def __getattr__(name: str) -> Any:
+        if name in config.__all__:
+            return getattr(config, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

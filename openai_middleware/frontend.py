@@ -3,23 +3,25 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Final, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
 import msgspec
 
-from openai_middleware.config import EndpointConfig
 from openai_middleware.contract import GroupName, OpenAIEndpoint, Operation
 from openai_middleware.errors import MethodNotAllowedError, NotFoundError, OpenAIError, PermissionDeniedError
 from openai_middleware.exchange import Exchange
 from openai_middleware.features import features_of
 from openai_middleware.headers import Header, request_id_in
-from openai_middleware.options import DEFAULT_MAX_BODY_SIZE, Options, checked_config
+from openai_middleware.options import DEFAULT_MAX_BODY_SIZE, Options
 from openai_middleware.request.path import RequestPath, normalised
 from openai_middleware.request.path_template import shape_of
 from openai_middleware.request.refusal import log_refusal
 from openai_middleware.request.route_table import Match, RouteTable, wildcard_prefix
 from openai_middleware.rewrites import Rewrite, rewrites_of, warn_of_absent_routes
 from openai_middleware.route import Endpoint, Route, RouteCompiler
+
+if TYPE_CHECKING:
+    from openai_middleware.config import EndpointConfig
 
 logger = logging.getLogger("openai_middleware")
 
@@ -55,6 +57,8 @@ class Frontend:
         prefix: str | Iterable[str] | None = None,
         **options: Unpack[Options],
     ) -> None:
+        from openai_middleware.arguments import checked_config  # not sooner: see `config`
+
         config, contract = checked_config(endpoints, prefix, options)
         if endpoints is None and prefix is None and options.get("config") is None:
             logger.warning(_AT_THE_ROOT)
@@ -166,7 +170,7 @@ class Frontend:
             max_body_size=self._max_body_size,
         )
 
-    def endpoints(self) -> Iterator[tuple[EndpointConfig, Route]]:
+    def endpoints(self) -> Iterator[tuple["EndpointConfig", Route]]:
         """The endpoints, each with its route where no other endpoint matches with it."""
         for endpoint in self._endpoints:
             yield endpoint.config, self._route((endpoint,))

@@ -8,13 +8,13 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from openai_middleware.answer.answer import Answer
 from openai_middleware.answer.built_mapping import mapping_class
 from openai_middleware.answer.event_mapping import ContractEvents, EventMapping, PassingEvents, RuleEvents
 from openai_middleware.answer.response_mapping import AbsentOptional, ExtraFields, ResponseMapping
-from openai_middleware.config import APIHandlerAction, BodyMappings, EndpointConfig
+from openai_middleware.config import APIHandlerAction
 from openai_middleware.contract import Contract, Operation
 from openai_middleware.headers import Header
 from openai_middleware.iteration import OwnLoop
@@ -23,6 +23,9 @@ from openai_middleware.mapping.rule import BodyMapping, merged
 from openai_middleware.replies.reply_form import REPLY_FORMS, ReplyForm
 from openai_middleware.request.body import RequestMapping
 from openai_middleware.request.call import AppRequest, OpenAICall
+
+if TYPE_CHECKING:
+    from openai_middleware.config import BodyMappings, EndpointConfig
 
 logger = logging.getLogger("openai_middleware")
 
@@ -182,7 +185,7 @@ class Endpoint:
 
     __slots__ = ("config", "is_forbidden", "operation")
 
-    def __init__(self, config: EndpointConfig, contract: Contract) -> None:
+    def __init__(self, config: "EndpointConfig", contract: Contract) -> None:
         self.config = config
         self.is_forbidden = config.action is APIHandlerAction.FORBID
         self.operation = contract.operation(config.operation) if config.operation else None
@@ -274,7 +277,7 @@ def _reply_form(operation: Operation | None, request_rules: Iterable[BodyMapping
     return None
 
 
-def _merged_rules(mappings: Iterable[BodyMappings | None]) -> list[BodyMapping]:
+def _merged_rules(mappings: Iterable["BodyMappings | None"]) -> list[BodyMapping]:
     """The rules of several scopes, given the most specific first."""
     rules: list[BodyMapping] = []
     for scope in reversed(list(mappings)):

@@ -24,6 +24,7 @@ FLOORS = [
     {"exchange", "handlers"},
     {"rewrites", "store"},
     {"options"},
+    {"arguments"},
     {"features"},
     {"frontend"},
     {"drivers"},

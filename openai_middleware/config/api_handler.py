@@ -10,11 +10,12 @@ from http import HTTPMethod
 
 from pydantic import Field, TypeAdapter, ValidationInfo, field_validator
 
+from openai_middleware.config.action import APIHandlerAction
 from openai_middleware.config.body_mappings import BodyMappings
 from openai_middleware.config.checks import endpoint_mistakes
 from openai_middleware.config.configuration import Configuration, configuration, plain
 from openai_middleware.config.contract_option import contract_of
-from openai_middleware.config.endpoint import APIHandlerAction, EndpointConfig, endpoint_key, with_leading_slash
+from openai_middleware.config.endpoint import EndpointConfig, endpoint_key, with_leading_slash
 from openai_middleware.config.openai_endpoints import openai_endpoints
 from openai_middleware.config.rewrite import Rewrite
 from openai_middleware.contract import Contract, GroupName, OpenAIEndpoint

@@ -1,24 +1,17 @@
 """One endpoint: its method and path, what is allowed, and how bodies are mapped."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from http import HTTPMethod
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, TypeAdapter
 
+from openai_middleware.config.action import APIHandlerAction
 from openai_middleware.config.body_mappings import BodyMappings
 from openai_middleware.config.configuration import Configuration, configuration
 from openai_middleware.config.rewrite import Rewrite
 from openai_middleware.mistakes import ConfigurationMistake, report_mistakes, reported_mistakes
 from openai_middleware.request.path_template import path_mistakes
-
-
-class APIHandlerAction(StrEnum):
-    """What happens to the requests of an endpoint."""
-
-    ALLOW = "allow"
-    FORBID = "forbid"
 
 
 def _upper_case(method: object) -> object:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Unpack
 
-from openai_middleware.config.checks import app_mistakes
+from openai_middleware.config.app import app_mistakes
 from openai_middleware.contract import GroupName, OpenAIEndpoint
 from openai_middleware.drivers.outgoing import Outgoing
 from openai_middleware.drivers.recording import RecordedSend

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Unpack
 
 from openai_middleware.answer.answer import Answer
-from openai_middleware.config.checks import app_mistakes
+from openai_middleware.config.app import app_mistakes
 from openai_middleware.contract import GroupName, OpenAIEndpoint
 from openai_middleware.drivers.environ import keys_left_out, raw_path, redirected, request_headers
 from openai_middleware.drivers.recording import RecordedStart

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
-from pydantic import BaseModel
 
 from openai_middleware.errors import OpenAIError
 from openai_middleware.headers import AGAINST_BUFFERING, as_text, lowered, malformed
@@ -142,11 +141,12 @@ def _type_of(data: bytes) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    if not isinstance(value, BaseModel):
+    dump = getattr(type(value), "model_dump", None)
+    if dump is None:
         raise TypeError(f"A {type(value).__name__} has no JSON form.")
     # In SDK models, a field that was never set is no null.
     is_of_sdk = any(base.__module__.partition(".")[0] == "openai" for base in type(value).__mro__)
-    return value.model_dump(mode="json", by_alias=True, exclude_unset=is_of_sdk)
+    return dump(value, mode="json", by_alias=True, exclude_unset=is_of_sdk)
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_plain)

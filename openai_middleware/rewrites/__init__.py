@@ -3,10 +3,9 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from openai_middleware.config import EndpointConfig
 from openai_middleware.config.contract_option import operation_mistakes
 from openai_middleware.config.rewrite import Rewrite, target_mistakes
 from openai_middleware.contract import Contract
@@ -26,13 +25,16 @@ from openai_middleware.rewrites.app_rewrite import RouteRewrite
 from openai_middleware.rewrites.bridge import Bridge
 from openai_middleware.route import Feature, Route
 
+if TYPE_CHECKING:
+    from openai_middleware.config import EndpointConfig
+
 __all__ = ["Rewrite", "rewrites_of", "rewritten", "warn_of_absent_routes"]
 
 logger = logging.getLogger("openai_middleware")
 
 
 def rewrites_of(
-    given: Any, handler_path: Any, endpoints: Iterable[EndpointConfig], contract: Contract
+    given: Any, handler_path: Any, endpoints: Iterable["EndpointConfig"], contract: Contract
 ) -> dict[str, Rewrite | str]:
     """The rewrites that the options and the configuration ask for, by the key of an endpoint; and the names of
     operations by way of which others are served.
@@ -123,7 +125,7 @@ def _unserved(name: str, contract: Contract, where: str) -> Iterator[Configurati
 
 
 def _checked(
-    value: object, served: Iterable[EndpointConfig], endpoints: Iterable[EndpointConfig], contract: Contract
+    value: object, served: Iterable["EndpointConfig"], endpoints: Iterable["EndpointConfig"], contract: Contract
 ) -> Rewrite | str:
     """A rewrite that is right for all the endpoints that it serves.
 
@@ -151,7 +153,7 @@ def _checked(
 
 
 def _misplaced(
-    rewrite: Rewrite, endpoint: EndpointConfig, endpoints: Iterable[EndpointConfig], contract: Contract
+    rewrite: Rewrite, endpoint: "EndpointConfig", endpoints: Iterable["EndpointConfig"], contract: Contract
 ) -> Mistakes:
     """What is wrong with a rewrite of an endpoint, though it could be right for another."""
     mistakes = Mistakes()
@@ -180,7 +182,7 @@ def _misplaced(
 
 
 def _inside_prefix(
-    path: str, endpoints: Iterable[EndpointConfig], contract: Contract
+    path: str, endpoints: Iterable["EndpointConfig"], contract: Contract
 ) -> Iterator[ConfigurationMistake]:
     """Find out whether a path lies where the operations are: those who read it would take it for one of them."""
     for endpoint in endpoints:
@@ -200,7 +202,7 @@ def _is_below(prefix: str, path: str) -> bool:
     )
 
 
-def _handler_rewrite(path: Any, endpoints: Iterable[EndpointConfig], contract: Contract) -> Rewrite:
+def _handler_rewrite(path: Any, endpoints: Iterable["EndpointConfig"], contract: Contract) -> Rewrite:
     with reported_mistakes() as mistakes:
         if not isinstance(path, str) or not path.startswith("/") or placeholder_names(path):
             hint = "Write a path alone, such as '/openai'."
