@@ -121,6 +121,14 @@ class _File(msgspec.Struct):
     open_responses: str | None = None
 
 
+# Made here rather than for the first contract: two threads that let msgspec look into a class for the first time crash.
+_file = msgspec.json.Decoder(_File)
+_operations = msgspec.json.Decoder(dict[str, _OperationEntry])
+_fields = msgspec.json.Decoder(dict[str, ResponseField])
+_names = msgspec.json.Decoder(frozenset[str])
+_stream = msgspec.json.Decoder(_StreamEntry)
+
+
 class Contract:
     """The operations of the OpenAI API: what one version of its SDK and one of the Open Responses document have.
 
@@ -131,7 +139,7 @@ class Contract:
     def __init__(self, data: bytes, source: str) -> None:
         """Take the content of a data file; `source` names it in errors."""
         self._source = source
-        self._file = self._decode(data, _File, "the file")
+        self._file = self._decode(data, _file, "the file")
         self._operations: dict[str, dict[str, Operation]] = {}
         self._schemas: dict[str, dict[str, ResponseField]] = {}
         self._items: dict[str, frozenset[str]] = {}
@@ -203,14 +211,14 @@ class Contract:
         """
         if name not in self._streams:
             raw = self._entry(self._file.streams, name, "stream")
-            entry = self._decode(raw, _StreamEntry, f"stream {name}")
+            entry = self._decode(raw, _stream, f"stream {name}")
             self._streams[name] = Stream(name, {key: self._event(event) for key, event in entry.events.items()})
         return self._streams[name]
 
     def _operations_by_name(self, group: str) -> dict[str, Operation]:
         if group not in self._operations:
             raw = self._entry(self._file.groups, group, "group")
-            entries = self._decode(raw, dict[str, _OperationEntry], f"group {group}")
+            entries = self._decode(raw, _operations, f"group {group}")
             self._operations[group] = {name: self._operation(group, name, entries[name]) for name in sorted(entries)}
         return self._operations[group]
 
@@ -235,13 +243,13 @@ class Contract:
     def _schema(self, name: str) -> dict[str, ResponseField]:
         if name not in self._schemas:
             raw = self._entry(self._file.schemas, name, "schema")
-            self._schemas[name] = self._decode(raw, dict[str, ResponseField], f"schema {name}")
+            self._schemas[name] = self._decode(raw, _fields, f"schema {name}")
         return self._schemas[name]
 
     def _item_fields(self, name: str) -> frozenset[str]:
         if name not in self._items:
             raw = self._entry(self._file.items, name, "item")
-            self._items[name] = self._decode(raw, frozenset[str], f"item {name}")
+            self._items[name] = self._decode(raw, _names, f"item {name}")
         return self._items[name]
 
     def _entry(self, entries: dict[str, msgspec.Raw], name: str, kind: str) -> msgspec.Raw:
@@ -250,9 +258,9 @@ class Contract:
             raise ValueError(f"{self._source} has no {kind} {name!r}. It has: {choices}")
         return entries[name]
 
-    def _decode(self, data: bytes | msgspec.Raw, kind: type[T], part: str) -> T:
+    def _decode(self, data: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T], part: str) -> T:
         try:
-            return msgspec.json.decode(data, type=kind)
+            return decoder.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"{self._source} is not a contract of format {FORMAT}: {part}: {error}") from error
 
