@@ -1,7 +1,8 @@
 """The options that are features, in the order in which they are applied to a route."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from openai_middleware.contract import Contract
 from openai_middleware.handlers.bridged import BridgedHandler

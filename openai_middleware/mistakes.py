@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from reprlib import Repr
 from types import TracebackType
 from typing import Final
@@ -77,6 +76,8 @@ class ConfigurationMistake:
 
 def nearest(name: object, names: Iterable[str]) -> str:
     """A question for whoever misspelt a name, with a space after it; empty where no name is near."""
+    from difflib import get_close_matches  # few misspell anything
+
     choices = list(names)
     found = get_close_matches(str(name), choices, n=1) or [one for one in choices if one.startswith(f"{name}_")]
     return f"Did you mean {found[0]!r}? " if found else ""

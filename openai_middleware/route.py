@@ -7,8 +7,9 @@ a handler that answers instead of the app.
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
 
 from openai_middleware.answer.answer import Answer
 from openai_middleware.answer.built_mapping import mapping_class
@@ -140,8 +141,7 @@ class AppRewrite(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """What the endpoints that match a request mean together.
 
     Attributes:
@@ -174,7 +174,7 @@ class Route:
     handler: HandlerSource | None = None
     rewrite: AppRewrite | None = None
     store: RouteStore | None = None
-    once: Once = field(default_factory=Once)
+    once: Once = msgspec.field(default_factory=Once)
 
 
 Feature = Callable[[Route], Route]

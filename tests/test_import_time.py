@@ -208,7 +208,7 @@ IN_THREADS = """if True:
     import json, sys
     from concurrent.futures import ThreadPoolExecutor
     from threading import Barrier
-    import openai_middleware
+    import {module}
 
     sys.setswitchinterval(1e-6)
     barrier = Barrier(8)
@@ -224,8 +224,9 @@ IN_THREADS = """if True:
 """
 
 
-def test_threads_that_need_the_configuration_for_the_first_time_all_get_it() -> None:
-    assert run(IN_THREADS) == ["APIHandlerConfig"] * 4 + ["OpenAIMiddleware"] * 4
+@pytest.mark.parametrize("module", ["openai_middleware", "openai_middleware, openai_middleware.arguments"])
+def test_threads_that_need_the_configuration_for_the_first_time_all_get_it(module: str) -> None:
+    assert run(IN_THREADS.format(module=module)) == ["APIHandlerConfig"] * 4 + ["OpenAIMiddleware"] * 4
 
 
 TIMES = """if True:

@@ -1,6 +1,5 @@
 """One rule of a mapping, and sets of them."""
 
-import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -68,6 +67,8 @@ class BodyMapping:
             hint = "Leave one of the two out."
             message = "A mapping has a source or a value, not both."
             yield ConfigurationMistake("value_and_source", message, self.source_path, hint)
+        import json  # few rules have values
+
         try:
             json.dumps(self.value, allow_nan=False)
         except (TypeError, ValueError, RecursionError):

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from openai_middleware.config.contract_option import operation_mistakes
 from openai_middleware.config.rewrite import Rewrite, target_mistakes

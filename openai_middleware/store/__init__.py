@@ -1,8 +1,9 @@
 """The option `store`: what was created is kept, and what reads it is answered here, for any app."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from openai_middleware.route import Feature, Route
 from openai_middleware.store.operations import OPERATIONS, StoredOperation
