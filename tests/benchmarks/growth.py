@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import subprocess
 import sys
 import time
@@ -132,7 +133,9 @@ def import_ratio(rounds: int) -> float:
 
 def _seconds(statement: str) -> float:
     code = f"import time; start = time.process_time(); {statement}; print(time.process_time() - start)"
-    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    # What is installed has its bytecode; in a checkout the first round writes it.
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=env).stdout)
 
 
 CURVES: Sequence[tuple[str, str, Callable[[int], Curve]]] = (
