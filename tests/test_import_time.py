@@ -229,6 +229,38 @@ def test_threads_that_need_the_configuration_for_the_first_time_all_get_it(modul
     assert run(IN_THREADS.format(module=module)) == ["APIHandlerConfig"] * 4 + ["OpenAIMiddleware"] * 4
 
 
+LOOKED_INTO = """if True:
+    import json, sys
+    import msgspec
+    from openai_middleware.contract import Contract
+
+    def classes_while(function):
+        # What msgspec asks of a class, once, is Python code: meanwhile another thread may run, and see half of it.
+        seen = set()
+        def profile(frame, event, argument):
+            if event == "call" and frame.f_globals["__name__"] == "msgspec._utils" and "obj" in frame.f_locals:
+                seen.add(str(frame.f_locals["obj"]))
+        sys.setprofile(profile)
+        function()
+        sys.setprofile(None)
+        return sorted(seen)
+
+    class Other(msgspec.Struct):
+        field: int
+
+    of_another = classes_while(lambda: msgspec.json.Decoder(Other))
+    print(json.dumps([of_another, classes_while(lambda: Contract.load().check())]))
+"""
+
+
+def test_no_thread_is_the_first_to_let_msgspec_look_into_a_class_of_the_contract() -> None:
+    """Two that are would crash the interpreter."""
+    of_another, of_the_contract = run(LOOKED_INTO)
+
+    assert of_another == ["<class '__main__.Other'>"]
+    assert of_the_contract == []
+
+
 TIMES = """if True:
     import json
     from time import perf_counter as now
