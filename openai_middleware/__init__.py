@@ -38,7 +38,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from openai_middleware.config import APIHandlerConfig, BodyMappings, EndpointConfig
-else:  # as in `config`
+else:  # type checkers would take any name for one that `__getattr__` finds
 
     def __getattr__(name: str) -> Any:
         if name in config.__all__:
