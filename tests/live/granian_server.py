@@ -1,5 +1,6 @@
 """Granian on a free port: it tells neither which one it took nor when it listens, so that both are done here."""
 
+import codecs
 import socket
 import sys
 import threading
@@ -19,6 +20,8 @@ def tell_when_it_listens(port: int) -> None:
 
 if __name__ == "__main__":
     interface, target = sys.argv[1:]
+    # Connecting imports this codec. Workers that are forked in the middle of an import would wait for it for ever.
+    codecs.lookup("idna")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     threading.Thread(target=tell_when_it_listens, args=(port,), daemon=True).start()

@@ -22,7 +22,9 @@ def test_command_of_the_page_serves(command: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     program, *arguments = shlex.split(command.replace("8000", str(port)))
-    with server_process([Path(sys.executable).parent / program, *arguments], STARTED, cwd=ROOT):
+    with server_process([Path(sys.executable).parent / program, *arguments], STARTED, cwd=ROOT) as server:
+        if program == "granian":
+            server.wait_until_ready("Started worker")  # the second one: while it begins, nothing stops it
         transport = httpx.HTTPTransport(retries=8)  # some say that they run a moment before they listen
         with httpx.Client(transport=transport, timeout=30) as http_client:
             assert http_client.get(f"http://127.0.0.1:{port}/health").json() == {"status": "ok"}

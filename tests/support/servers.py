@@ -9,13 +9,14 @@ printed that it is.
 import os
 import queue
 import re
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,9 @@ class ServerProcess:
         try:
             return self._process.wait(TIMEOUT)
         finally:
-            self._process.kill()
+            # With its workers: one that outlives the server would keep the pipe open.
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
             self._reader.join(TIMEOUT)
 
 
@@ -131,6 +134,7 @@ def server_process(
         text=True,
         cwd=cwd,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+        start_new_session=True,
     ) as process:
         server = ServerProcess(process)
         try:
