@@ -33,6 +33,7 @@ class EventMapping(Protocol):
         maps_errors: Whether error frames are mapped too. Otherwise they pass.
         begins: The type of the event whose `response` is the answer so far, or None.
         ends: The types of events after which the client waits for nothing.
+        beginnings: What stands before the data of events that are named after their types, or not at all.
         fits: A decoder that takes only data which `apply` would give back as it is, of an event that neither begins nor
             ends the answer; of numbered events it returns the number. It refuses, and decides nothing: what it does not
             take is `apply`'s. None where there is none.
@@ -44,6 +45,7 @@ class EventMapping(Protocol):
     maps_errors: bool
     begins: str | None
     ends: frozenset[str | None]
+    beginnings: frozenset[bytes]
     fits: Callable[[bytes], Any] | None
 
     def apply(self, data: bytes, sequence_number: int) -> Mapped:
@@ -71,6 +73,7 @@ class _Plain:
     maps_errors = False
     begins: str | None = None
     ends: frozenset[str | None] = frozenset()
+    beginnings = frozenset((b"data: ",))
     fits: Callable[[bytes], Any] | None = None
 
 
@@ -146,6 +149,7 @@ class ContractEvents(_Plain):
         # Streams of typed events end with an event that says so.
         self.ends_with_done = not stream.is_typed
         self.is_numbered = stream.is_numbered
+        self.beginnings |= {b"event: %b\ndata: " % kind.encode() for kind in events}
         if _ANNOUNCING in events:
             self.begins = _ANNOUNCING
             self.ends = _FINAL & events.keys()

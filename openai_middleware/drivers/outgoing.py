@@ -93,9 +93,9 @@ class Outgoing:
     def send(self, message: Message) -> Awaitable[None]:
         """The app's `send`. What passes is the server's own business: no step more for each of its messages."""
         stream = self._stream
-        if stream is not None and message["type"] == "http.response.body" and self._queue is None:
+        if stream is not None and self._queue is None and message["type"] == "http.response.body":
             part = message.get("body")
-            if part.__class__ is bytes and message.get("more_body"):
+            if message.get("more_body") and type(part) is bytes:
                 # In the middle of a stream.
                 ready = stream.feed(part)
                 if ready is part:
