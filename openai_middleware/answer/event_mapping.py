@@ -21,6 +21,8 @@ Mapped = tuple[bytes, int, str | None]
 _FINAL: Final = frozenset(("response.completed", "response.incomplete", "response.failed"))
 _ANNOUNCING: Final = "response.created"
 _NULL: Final = Raw(b"null")
+# How many names of fields that are left out the test takes: apps add a few. Others are left out without it.
+_MAX_EXTRA: Final = 16
 
 
 class EventMapping(Protocol):
@@ -34,9 +36,13 @@ class EventMapping(Protocol):
         begins: The type of the event whose `response` is the answer so far, or None.
         ends: The types of events after which the client waits for nothing.
         beginnings: What stands before the data of events that are named after their types, or not at all.
-        fits: A decoder that takes only data which `apply` would give back as it is, of an event that neither begins nor
-            ends the answer; of numbered events it returns the number. It refuses, and decides nothing: what it does not
-            take is `apply`'s. None where there is none.
+        fits: A decoder that takes only data which `apply` would give back as it is, or without the fields that
+            `without_extra` leaves out, of an event that neither begins nor ends the answer; of numbered events it
+            returns the number. It refuses, and decides nothing: what it does not take is `apply`'s. None where there is
+            none.
+        has_extra: Whether there are such fields.
+        is_fitting_likely: Whether `fits` would take an event like the last one that `apply` got. A race of two threads
+            costs time, and changes nothing.
     """
 
     is_json: bool
@@ -47,6 +53,8 @@ class EventMapping(Protocol):
     ends: frozenset[str | None]
     beginnings: frozenset[bytes]
     fits: Callable[[bytes], Any] | None
+    has_extra: bool
+    is_fitting_likely: bool
 
     def apply(self, data: bytes, sequence_number: int) -> Mapped:
         """Map the data of one event.
@@ -75,6 +83,8 @@ class _Plain:
     ends: frozenset[str | None] = frozenset()
     beginnings = frozenset((b"data: ",))
     fits: Callable[[bytes], Any] | None = None
+    has_extra = False
+    is_fitting_likely = False
 
 
 class PassingEvents(_Plain):
@@ -143,6 +153,7 @@ class ContractEvents(_Plain):
         # Errors have several forms, and some clients need just the fields that the contract does not have.
         events = {kind: event for kind, event in stream.events.items() if kind != "error"}
         self._fields = {kind: frozenset(event.fields) for kind, event in events.items()}
+        self._order = {kind: sorted(event.fields, key="type".__ne__) for kind, event in events.items()}
         # As they are nearly always written, so that they need not be decoded.
         self._kinds = {encoded(kind): kind for kind in events}
         self._nested = {kind: event.nested.keys() if rules else () for kind, event in events.items()}
@@ -153,17 +164,32 @@ class ContractEvents(_Plain):
         if _ANNOUNCING in events:
             self.begins = _ANNOUNCING
             self.ends = _FINAL & events.keys()
+        # Fields that are left out of events of any kind, and whether the test takes them. With an error, all is left.
+        self._extra = {"error": False}
         self.fits = self._compile_test()
 
     def _compile_test(self) -> Callable[[bytes], Any] | None:
+        extra = [name for name, is_taken in self._extra.items() if is_taken]
         if self.ends_with_done:
-            return decoder_of(_test_of(self._fields[""], forbids_unknown=self._drops))
+            return decoder_of(_test_of(self._order[""], extra=extra, forbids_unknown=self._drops))
         tests = [
-            _test_of(fields, kind, forbids_unknown=self._drops, is_numbered=self.is_numbered)
-            for kind, fields in self._fields.items()
+            _test_of(fields, kind, extra=extra, forbids_unknown=self._drops, is_numbered=self.is_numbered)
+            for kind, fields in self._order.items()
             if "type" in fields and not (self._nested[kind] or kind == self.begins or kind in self.ends)
         ]
         return decoder_of(reduce(or_, tests)) if tests else None
+
+    def _learn(self, names: Iterable[str]) -> bool:
+        """Let the test take fields that are left out, for apps add the same to each event. Whether it takes all."""
+        for name in names:
+            if name not in self._extra and len(self._extra) < _MAX_EXTRA:
+                self._extra[name] = True
+                try:
+                    self.fits = self._compile_test()
+                    self.has_extra = True
+                except ValueError:  # a quote, or a control character
+                    self._extra[name] = False
+        return all(map(self._extra.get, names))
 
     def apply(self, data: bytes, sequence_number: int) -> Mapped:
         """See `EventMapping.apply`."""
@@ -181,9 +207,11 @@ class ContractEvents(_Plain):
         if unknown and len(unknown) == len(fields):
             return data, following, None
         is_changed = self._drops and bool(unknown)
+        self.is_fitting_likely = not is_changed or self._learn(unknown)
         if is_changed:
-            for field in unknown:
-                del fields[field]
+            fields = {name: fields[name] for name in self._order[kind] if name in fields}
+            if kind:
+                fields["type"] = Raw(encoded(kind))
         for field in self._nested[kind]:
             if field not in fields:
                 continue
@@ -195,7 +223,7 @@ class ContractEvents(_Plain):
         if self.is_numbered and own_number is None:
             fields["sequence_number"] = Raw(b"%d" % sequence_number)
             following += 1
-            is_changed = True
+            is_changed, self.is_fitting_likely = True, False
         return msgspec.json.encode(fields) if is_changed else data, following, kind
 
     def _mapped_answer(self, answer: bytes) -> bytes:
@@ -206,13 +234,18 @@ class ContractEvents(_Plain):
 
 
 def _test_of(
-    fields: Iterable[str], kind: str | None = None, *, forbids_unknown: bool, is_numbered: bool = False
+    fields: Iterable[str],
+    kind: str | None = None,
+    *,
+    extra: Iterable[str],
+    forbids_unknown: bool,
+    is_numbered: bool = False,
 ) -> type[msgspec.Struct]:
-    """A struct of the events of one kind that have no field but these."""
+    """A struct of the events of one kind that have no field but these, and such as are left out."""
     types: dict[str, tuple[Any, ...]] = {name: (Raw, _NULL) for name in fields if kind is None or name != "type"}
     if is_numbered:
         types["sequence_number"] = (int,)
-    return fitting(types, forbids_unknown=forbids_unknown, tag=kind, attribute="sequence_number")
+    return fitting(types, extra=extra, forbids_unknown=forbids_unknown, tag=kind, attribute="sequence_number")
 
 
 def _is_error_frame(fields: Mapping[str, Raw]) -> bool:

@@ -323,7 +323,7 @@ def test_a_changed_event_keeps_its_other_lines_and_the_bytes_of_its_values() -> 
     )
 
     assert through(chat(), block + DONE) == (
-        b': note\nid: 1\nevent: chunk\nretry: 3\ndata: {"id":"\\u00e9\xc3\xa9","created":1.50}\n\n' + DONE
+        b': note\nid: 1\nevent: chunk\nretry: 3\ndata: {"created":1.50,"id":"\\u00e9\xc3\xa9"}\n\n' + DONE
     )
 
 
@@ -888,6 +888,35 @@ def test_an_event_with_none_of_its_fields_is_an_extension() -> None:  # O13
 
     assert through(chat(), status + event({"id": "c", "junk": 1})).startswith(status)
     assert through(responses(), status) == status
+
+
+def test_fields_are_left_out_of_every_event_however_many_names_they_have() -> None:  # O2 S2
+    stream = opened(Frontend(prefix="/v1"), *CHAT)
+
+    for number in range(40):
+        extra = {f"junk {number}": 1, f"more {number}": {"a": [1]}, 'with "quotes"': None, "with a tab\t": 2}
+        for _ in range(2):
+            assert stream.feed(event({"id": "c", **extra, "usage": None})) == b'data: {"id":"c","usage":null}\n\n'
+
+
+def test_fields_that_were_left_out_before_are_nothing_to_an_event_that_has_no_others() -> None:  # O13
+    stream = opened(Frontend(prefix="/v1"), *CHAT)
+    for _ in range(2):
+        stream.feed(event({"id": "c", "junk": 1, "event": 2, "error": None}))
+
+    for data in ({"junk": 1}, {"junk": 1, "event": 2}, {"id": "c", "junk": 1, "error": {"message": "No."}}, {}):
+        assert stream.feed(event(data)) == event(data)
+    assert stream.feed(event({"junk": 1, "id": "c"})) == b'data: {"id":"c"}\n\n'
+
+
+def test_a_field_that_is_left_out_of_one_kind_stays_in_another_that_has_it() -> None:  # S2
+    stream = opened(Frontend(prefix="/v1"), *RESPONSES)
+    delta = {"type": "response.output_text.delta", "sequence_number": 0, "delta": "a", "text": "junk"}
+    done = {"type": "response.output_text.done", "sequence_number": 1, "text": "a", "delta": "junk"}
+
+    for _ in range(3):
+        assert json.loads(stream.feed(event(delta))[6:]) == {name: delta[name] for name in delta if name != "text"}
+        assert json.loads(stream.feed(event(done))[6:]) == {name: done[name] for name in done if name != "delta"}
 
 
 @pytest.mark.parametrize("make", [chat, responses], ids=["chat", "responses"])
