@@ -7,13 +7,15 @@ through orjson, measured in the same rounds: J is that of the 1 KB request body,
 
 import gc
 import time
+import timeit
 from collections.abc import Callable
 from typing import Any
 
 import orjson
 
 from openai_middleware import OpenAIMiddleware
-from tests.benchmarks.workloads import App, Row, rows, send_requests
+from openai_middleware.exchange import Exchange
+from tests.benchmarks.workloads import HEADERS, App, Row, rows, send_requests
 
 
 def cost(app: Any, row: Row, count: int) -> float:
@@ -51,6 +53,65 @@ def measured(rounds: int, wrap: Callable[[Any], Any]) -> dict[str, float]:
         "chat event rt in us": unit[-4] * 1e6,
         "Responses event rt in us": unit[-2] * 1e6,
     }
+
+
+def parts(rounds: int) -> dict[str, float]:
+    """Microseconds of the steps of a request of 1 KB whose answer has a field too many, each by itself."""
+    [row] = [row for row in rows() if row.name == "1 KB, field dropped"]
+    app, ours = App(row), OpenAIMiddleware(App(row), prefix="/v1")
+    headers = [(b"content-length", b"%d" % len(row.parts[0])), (b"content-type", row.kind)]
+
+    def opened() -> Exchange:
+        exchange = ours.frontend.open(row.method, row.target, b"", HEADERS)
+        assert exchange is not None
+        return exchange
+
+    exchange = opened()
+
+    def answered() -> None:
+        answer = exchange.answer(200, exchange.identified(headers))
+        assert answer is not None
+        answer.feed(row.parts[0])
+        answer.finish()
+
+    steps = {
+        "the request opened: matched, its headers read": opened,
+        "its body checked, the call made": lambda: exchange.receive(row.body),
+        "the answer mapped, its headers written": answered,
+        "all of it, by the driver": lambda: send_requests(ours, row, 1),
+        "the bare app": lambda: send_requests(app, row, 1),
+    }
+    least = dict.fromkeys(steps, float("inf"))
+    for _ in range(rounds):
+        for name, step in steps.items():
+            least[name] = min(least[name], min(timeit.repeat(step, number=100, repeat=5)) / 100)
+    return {name: seconds * 1e6 for name, seconds in least.items()}
+
+
+def between_requests_of(app: Any, rounds: int) -> tuple[float, float]:
+    """Microseconds of a request of 1 KB alone, and where each follows a request of another app.
+
+    Args:
+        app: What takes the caches of the processor in between, such as a framework.
+        rounds: How often it is measured.
+    """
+    [row] = [row for row in rows() if row.name == "1 KB, clean"]
+    bare, ours = App(row), OpenAIMiddleware(App(row), prefix="/v1")
+
+    def seconds(served: Any, *, is_alone: bool) -> float:
+        total = 0.0
+        for _ in range(200):
+            if not is_alone:
+                send_requests(app, row, 1)
+            total += cost(served, row, 1)
+        return total / 200
+
+    costs = [
+        [min(seconds(served, is_alone=is_alone) for _ in range(rounds)) for served in (bare, ours)]
+        for is_alone in (True, False)
+    ]
+    alone, between = (wrapped - plain for plain, wrapped in costs)
+    return alone * 1e6, between * 1e6
 
 
 def main() -> None:
