@@ -35,7 +35,7 @@ class EventMapping(Protocol):
         maps_errors: Whether error frames are mapped too. Otherwise they pass.
         begins: The type of the event whose `response` is the answer so far, or None.
         ends: The types of events after which the client waits for nothing.
-        beginnings: What stands before the data of events that are named after their types, or not at all.
+        beginnings: What events that are named after their types, or not at all, begin with, up to the data's brace.
         fits: A decoder that takes only data which `apply` would give back as it is, or without the fields that
             `without_extra` leaves out, of an event that neither begins nor ends the answer; of numbered events it
             returns the number. It refuses, and decides nothing: what it does not take is `apply`'s. None where there is
@@ -81,7 +81,7 @@ class _Plain:
     maps_errors = False
     begins: str | None = None
     ends: frozenset[str | None] = frozenset()
-    beginnings = frozenset((b"data: ",))
+    beginnings = frozenset((b"data: {",))
     fits: Callable[[bytes], Any] | None = None
     has_extra = False
     is_fitting_likely = False
@@ -160,7 +160,7 @@ class ContractEvents(_Plain):
         # Streams of typed events end with an event that says so.
         self.ends_with_done = not stream.is_typed
         self.is_numbered = stream.is_numbered
-        self.beginnings |= {b"event: %b\ndata: " % kind.encode() for kind in events}
+        self.beginnings |= {b"event: %b\ndata: {" % kind.encode() for kind in events}
         if _ANNOUNCING in events:
             self.begins = _ANNOUNCING
             self.ends = _FINAL & events.keys()
