@@ -40,7 +40,7 @@ class EventMapping(Protocol):
             `without_extra` leaves out, of an event that neither begins nor ends the answer; of numbered events it
             returns the number. It refuses, and decides nothing: what it does not take is `apply`'s. None where there is
             none.
-        has_extra: Whether there are such fields.
+        has_extra: Whether there are such fields; to be read after `fits`.
         is_fitting_likely: Whether `fits` would take an event like the last one that `apply` got. A race of two threads
             costs time, and changes nothing.
     """
@@ -183,12 +183,13 @@ class ContractEvents(_Plain):
         """Let the test take fields that are left out, for apps add the same to each event. Whether it takes all."""
         for name in names:
             if name not in self._extra and len(self._extra) < _MAX_EXTRA:
-                self._extra[name] = True
+                # Other threads may be here, too: whoever finds the new test finds that there is something to leave out.
+                self.has_extra = True
+                self._extra = {**self._extra, name: True}
                 try:
                     self.fits = self._compile_test()
-                    self.has_extra = True
                 except ValueError:  # a quote, or a control character
-                    self._extra[name] = False
+                    self._extra = {**self._extra, name: False}
         return all(map(self._extra.get, names))
 
     def apply(self, data: bytes, sequence_number: int) -> Mapped:

@@ -214,8 +214,8 @@ class EventStream:
     def _mapped_event(self, block: bytes, data: bytes, start: int) -> bytes:
         """Map an event with one line of data, which begins at `start`."""
         mapped = self._mapped(data)
-        self._has_extra = self._mapping.has_extra
         self._fits = self._mapping.fits if self._mapping.is_fitting_likely else None
+        self._has_extra = self._mapping.has_extra
         return block if mapped is data else b"%b%b\n\n" % (block[:start], mapped)
 
     def _mapped(self, payload: bytes) -> bytes:

@@ -1,7 +1,10 @@
 """Server-Sent Events: bytes in, mapped bytes out, event by event."""
 
 import json
+import sys
+import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import accumulate, pairwise
 from typing import Any, get_args
@@ -917,6 +920,26 @@ def test_a_field_that_is_left_out_of_one_kind_stays_in_another_that_has_it() -> 
     for _ in range(3):
         assert json.loads(stream.feed(event(delta))[6:]) == {name: delta[name] for name in delta if name != "text"}
         assert json.loads(stream.feed(event(done))[6:]) == {name: done[name] for name in done if name != "delta"}
+
+
+def test_threads_that_leave_out_fields_at_once_leave_out_all_of_them() -> None:  # O2 S2
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(5):
+            table = Frontend(["chat_completions"], prefix="/v1")
+            wait = threading.Barrier(4)
+
+            def left(number: int, table: Frontend = table, wait: threading.Barrier = wait) -> set[bytes]:
+                stream = opened(table, *CHAT)
+                wait.wait()
+                sent = [event({"id": "c", f"junk {number} {count % 3}": 1, "junk": 2}) for count in range(30)]
+                return {stream.feed(chunk) for chunk in sent}
+
+            with ThreadPoolExecutor(4) as pool:
+                assert set().union(*pool.map(left, range(4))) == {b'data: {"id":"c"}\n\n'}
+    finally:
+        sys.setswitchinterval(before)
 
 
 @pytest.mark.parametrize("make", [chat, responses], ids=["chat", "responses"])
