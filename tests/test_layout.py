@@ -42,7 +42,6 @@ MORE_LIBRARIES = {
     "store.sql": {"sqlalchemy"},
     "check": {"httpx", "jsonschema", "openai", "pydantic_core", "uvicorn"},
     "cli": {"rich", "typer", "uvicorn"},
-    "drivers.outgoing": {"trio"},  # where a server runs on it
 }
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from openai_middleware.answer.answer import Answer
 from openai_middleware.errors import OpenAIError
@@ -121,9 +121,8 @@ class Outgoing:
     async def _end_beside_the_app(self) -> None:
         """The same for a task of the app that waits for the client: the app may cancel it before all has left."""
         if not is_on_asyncio():
-            import trio  # nothing else runs ASGI apps
-
-            with trio.CancelScope(shield=True):
+            trio = sys.modules.get("trio")
+            with trio.CancelScope(shield=True) if trio and trio.lowlevel.in_trio_run() else nullcontext():
                 await self._end()
             return
         self._ending = self._ending or asyncio.ensure_future(self._end())

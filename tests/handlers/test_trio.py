@@ -69,6 +69,28 @@ def test_end_of_a_stream_leaves_also_where_the_app_cancels_its_watch_for_the_cli
     assert not sent[-1].get("more_body", False)
 
 
+def test_end_of_a_stream_leaves_where_nothing_runs_the_app_but_who_sends_into_its_coroutine() -> None:  # S3
+    sent: list[Message] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await read_body(receive)
+        await send(start(200, [(b"content-type", b"text/event-stream")]))
+        await send(part(b'data: {"id":"c"}\n\n', more_body=True))
+        await send(part(b""))
+        await receive()
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": json.dumps({**CHAT, "stream": True}).encode()}
+
+    async def server_send(message: Message) -> None:
+        sent.append(message)
+
+    with pytest.raises(StopIteration):
+        OpenAIMiddleware(app, prefix="/v1")(http_scope("POST", "/v1/chat/completions"), receive, server_send).send(None)
+
+    assert sent[-1]["body"] == b"data: [DONE]\n\n"
+
+
 @pytest.mark.parametrize("app", [beside, handled])
 def test_function_is_refused_on_trio_with_a_reason(app: object) -> None:
     with pytest.raises(RuntimeError, match="worker classes asyncio and uvloop"):
