@@ -336,6 +336,25 @@ def codes_in_the_documentation() -> list[str]:
     return [row[1].strip().strip("`") for row in rows]
 
 
+@pytest.mark.parametrize("target", ["/ask/*", "/ask?a=1", "/ask#a", "/{name:path}", "GET /a b"])
+def test_rewrite_goes_to_one_path_without_a_query(target: str) -> None:  # T1
+    assert codes_of(lambda: Rewrite(target)) == ["rewrite_path"]
+
+
+@pytest.mark.parametrize("reading", ["", {"content": ""}, {"content": 5}])
+def test_rewrite_reads_by_paths_that_are_some(reading: Any) -> None:  # T5
+    assert codes_of(lambda: Rewrite("/ask", reply=reading)) == ["source_path_empty"]
+
+
+def test_rewrite_without_functions_has_a_dictionary_form() -> None:  # T10
+    rewrite = Rewrite("/ask", body={"question": "$.prompt"}, reply="$.answer")
+
+    [struct] = [EndpointConfig(path="/x", rewrite=rewrite).to_dict()]
+
+    assert struct["rewrite"] == {"target": "/ask", "body": {"question": "$.prompt"}, "reply": "$.answer"}
+    assert EndpointConfig.from_dict(struct).rewrite == rewrite
+
+
 def test_every_code_in_the_source_has_a_test() -> None:
     assert {code for code, *_ in ONE_BY_ONE} == codes_in_the_source()
     assert len(ONE_BY_ONE) == len(codes_in_the_source())
