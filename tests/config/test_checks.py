@@ -346,7 +346,7 @@ def test_rewrite_reads_by_paths_that_are_some(reading: Any) -> None:  # T5
     assert codes_of(lambda: Rewrite("/ask", reply=reading)) == ["source_path_empty"]
 
 
-def test_rewrite_without_functions_has_a_dictionary_form() -> None:  # T10
+def test_rewrite_without_functions_has_a_dictionary_form() -> None:
     rewrite = Rewrite("/ask", body={"question": "$.prompt"}, reply="$.answer")
 
     [struct] = [EndpointConfig(path="/x", rewrite=rewrite).to_dict()]
