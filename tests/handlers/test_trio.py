@@ -39,21 +39,26 @@ def test_app_is_wrapped_on_trio_as_anywhere() -> None:
     assert parse(streamed.body)[-1].data == "[DONE]"
 
 
+async def stream_a_chunk(receive: Any, send: Any) -> None:
+    await read_body(receive)
+    await send(start(200, [(b"content-type", b"text/event-stream")]))
+    await send(part(b'data: {"id":"c"}\n\n', more_body=True))
+    await send(part(b""))
+
+
+async def asking_for_a_stream() -> Message:
+    return {"type": "http.request", "body": json.dumps({**CHAT, "stream": True}).encode()}
+
+
 def test_end_of_a_stream_leaves_also_where_the_app_cancels_its_watch_for_the_client_meanwhile() -> None:  # S3 S8
     sent: list[Message] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await read_body(receive)
-        await send(start(200, [(b"content-type", b"text/event-stream")]))
-        await send(part(b'data: {"id":"c"}\n\n', more_body=True))
-        await send(part(b""))
+        await stream_a_chunk(receive, send)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(receive)
             await ends.wait()
             nursery.cancel_scope.cancel()
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": json.dumps({**CHAT, "stream": True}).encode()}
 
     async def server_send(message: Message) -> None:
         if message.get("body", b"").endswith(b"[DONE]\n\n"):
@@ -63,7 +68,7 @@ def test_end_of_a_stream_leaves_also_where_the_app_cancels_its_watch_for_the_cli
 
     ends = trio.Event()
     scope = http_scope("POST", "/v1/chat/completions")
-    trio.run(OpenAIMiddleware(app, prefix="/v1"), scope, receive, server_send)
+    trio.run(OpenAIMiddleware(app, prefix="/v1"), scope, asking_for_a_stream, server_send)
 
     assert [message["body"] for message in sent[1:]] == [b'data: {"id":"c"}\n\n', b"data: [DONE]\n\n"]
     assert not sent[-1].get("more_body", False)
@@ -73,20 +78,15 @@ def test_end_of_a_stream_leaves_where_nothing_runs_the_app_but_who_sends_into_it
     sent: list[Message] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await read_body(receive)
-        await send(start(200, [(b"content-type", b"text/event-stream")]))
-        await send(part(b'data: {"id":"c"}\n\n', more_body=True))
-        await send(part(b""))
+        await stream_a_chunk(receive, send)
         await receive()
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": json.dumps({**CHAT, "stream": True}).encode()}
 
     async def server_send(message: Message) -> None:
         sent.append(message)
 
     with pytest.raises(StopIteration):
-        OpenAIMiddleware(app, prefix="/v1")(http_scope("POST", "/v1/chat/completions"), receive, server_send).send(None)
+        scope = http_scope("POST", "/v1/chat/completions")
+        OpenAIMiddleware(app, prefix="/v1")(scope, asking_for_a_stream, server_send).send(None)
 
     assert sent[-1]["body"] == b"data: [DONE]\n\n"
 
