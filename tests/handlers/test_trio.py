@@ -84,8 +84,8 @@ def test_end_of_a_stream_leaves_where_nothing_runs_the_app_but_who_sends_into_it
     async def server_send(message: Message) -> None:
         sent.append(message)
 
+    scope = http_scope("POST", "/v1/chat/completions")
     with pytest.raises(StopIteration):
-        scope = http_scope("POST", "/v1/chat/completions")
         OpenAIMiddleware(app, prefix="/v1")(scope, asking_for_a_stream, server_send).send(None)
 
     assert sent[-1]["body"] == b"data: [DONE]\n\n"
