@@ -1,7 +1,7 @@
 """One request of the API and the answer to it: every decision of the protocol, free of I/O."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final
 
 from openai_middleware.answer.answer import Answer
@@ -20,7 +20,7 @@ from openai_middleware.headers import (
 )
 from openai_middleware.keeping import RouteStore
 from openai_middleware.replies.reply_form import JSONReply
-from openai_middleware.request.body import BodyReader, declared_length, decode_body, too_large
+from openai_middleware.request.body import BodyReader, declared_length, decode_body, is_for_the_app, too_large
 from openai_middleware.request.call import (
     REQUEST_METHOD,
     REQUEST_PATH,
@@ -34,8 +34,6 @@ from openai_middleware.request.query import parse_query
 from openai_middleware.request.refusal import log_refusal
 from openai_middleware.route import AppRewrite, HandlerSource, Route
 
-# Bodies that the app reads itself: they may be large, and parsing them is its business.
-_STREAMED_BODIES: Final = ("multipart/", "application/octet-stream")
 _UNENCODED: Final = ("", "identity")
 # Answers that describe other bytes than those of a whole JSON document.
 _WITHOUT_DOCUMENT: Final = {204, 205, 206}
@@ -71,7 +69,6 @@ class Exchange:
 
     Attributes:
         takes_body: Whether the driver reads the request body before `receive`; otherwise it leaves it to the app.
-        max_body_size: How many bytes that body may have, or None.
         handler: What answers instead of the app, or None.
         rewrite: What makes another request of the one that `receive` returns, or None.
         store: What keeps the answer, or reads what was kept; or None. It prepares the request before `rewrite` does.
@@ -85,10 +82,12 @@ class Exchange:
     __slots__ = (
         "_app_path",
         "_asks_for_stream",
+        "_body_reader",
         "_call",
         "_content_length",
         "_headers",
         "_include_url_info",
+        "_max_body_size",
         "_method",
         "_path",
         "_path_params",
@@ -96,7 +95,6 @@ class Exchange:
         "_query_params",
         "_route",
         "handler",
-        "max_body_size",
         "mount",
         "request_id",
         "rewrite",
@@ -141,7 +139,7 @@ class Exchange:
         sent_id = by_name.get(REQUEST_ID)
         self.request_id = (sent_request_id(sent_id) if sent_id is not None else None) or new_request_id()
         content_type = by_name.get(b"content-type")
-        self.takes_body = content_type is None or not _is_streamed(content_type)
+        self.takes_body = content_type is None or not is_for_the_app(content_type)
         if route.rewrite is not None:
             left_out = _OF_OLD_BODY if self.takes_body else _OF_PARTS
         else:
@@ -154,7 +152,8 @@ class Exchange:
         content_length = by_name.get(b"content-length")
         length = declared_length(content_length) if content_length is not None and self.takes_body else None
         self._content_length = length
-        self.max_body_size = max_body_size
+        self._max_body_size = max_body_size
+        self._body_reader: BodyReader | None = None
         if length is not None and max_body_size is not None and length > max_body_size:
             error = too_large(max_body_size)
             self.refuse(error)
@@ -167,8 +166,10 @@ class Exchange:
 
     @property
     def body_reader(self) -> BodyReader | None:
-        """What the driver feeds with the request body; None where it leaves the body to the app."""
-        return BodyReader(self._content_length, self.max_body_size) if self.takes_body else None
+        """What the driver feeds with a request body that comes in pieces; None where it leaves the body to the app."""
+        if self._body_reader is None and self.takes_body:
+            self._body_reader = BodyReader(self._content_length, self._max_body_size)
+        return self._body_reader
 
     def refuse(self, error: OpenAIError) -> None:
         """Log that the request is refused with this error, before the app has seen it, and give the error its id."""
@@ -185,6 +186,7 @@ class Exchange:
             body: The whole body; None where it was not read.
 
         Raises:
+            RequestTooLargeError: The body is over the limit.
             BadRequestError: The body is no JSON although some of its fields are to be mapped, a query parameter has the
                 wrong type, or a name was sent in two places.
             UnprocessableEntityError: A mandatory field is absent.
@@ -194,6 +196,8 @@ class Exchange:
         is_for_app = self.handler is None and self.rewrite is None and self.store is None
         fields = None
         try:
+            if body is not None and self._max_body_size is not None and len(body) > self._max_body_size:
+                raise too_large(self._max_body_size)
             if body and mapping is not None and is_for_app and not self._query and not self._path_params:
                 fields = mapping.takes(body)
             if fields is not None:
@@ -308,8 +312,3 @@ class Exchange:
                 f"{self._route.name}: the client asked for {asked}, and the app answered with {came}. "
                 'Answer with text/event-stream where the request has "stream": true, and with JSON otherwise.'
             )
-
-
-@lru_cache(maxsize=256)
-def _is_streamed(content_type: bytes) -> bool:
-    return media_type(content_type).startswith(_STREAMED_BODIES)

@@ -57,7 +57,7 @@ class Frontend:
         prefix: str | Iterable[str] | None = None,
         **options: Unpack[Options],
     ) -> None:
-        from openai_middleware.arguments import checked_config  # not sooner: see `config`
+        from openai_middleware.checked_options import checked_config  # not sooner: see `config`
 
         config, contract = checked_config(endpoints, prefix, options)
         if endpoints is None and prefix is None and options.get("config") is None:

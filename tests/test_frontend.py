@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from openai_middleware import APIHandlerAction, APIHandlerConfig, OpenAIEndpoint, OpenAIMiddleware, contract
+from openai_middleware.frontend import Frontend
 from openai_middleware.request.call import CALL_KEY
 from tests.support.drivers import App, Sent, http_scope, mappings, request
 
@@ -884,3 +885,14 @@ async def test_two_middlewares_may_share_a_config() -> None:
         app = App()
         await request(OpenAIMiddleware(app, config=config, **options), "GET", "/a")
         assert len(app.kwargs) == count
+
+
+def test_an_exchange_has_one_reader_for_its_body() -> None:  # E2
+    exchange = Frontend(prefix="/v1").open("POST", "/v1/responses", b"", [])
+    assert exchange is not None
+    assert exchange.body_reader is not None
+
+    exchange.body_reader.feed(b"{")
+    exchange.body_reader.feed(b"}")
+
+    assert exchange.body_reader.end() == b"{}"

@@ -57,7 +57,7 @@ def test_importing_the_package_makes_no_model_and_imports_nothing_that_makes_one
 
     assert "openai_middleware.frontend" in more
     assert not [name for name in more if name.partition(".")[0] == "pydantic"]
-    assert not {"openai_middleware.arguments", "openai_middleware.config.api_handler"} & set(more)
+    assert not {"openai_middleware.checked_options", "openai_middleware.config.api_handler"} & set(more)
 
 
 LAZY = [APIHandlerConfig, BodyMappings, EndpointConfig]
@@ -224,7 +224,7 @@ IN_THREADS = """if True:
 """
 
 
-@pytest.mark.parametrize("module", ["openai_middleware", "openai_middleware, openai_middleware.arguments"])
+@pytest.mark.parametrize("module", ["openai_middleware", "openai_middleware, openai_middleware.checked_options"])
 def test_threads_that_need_the_configuration_for_the_first_time_all_get_it(module: str) -> None:
     assert run(IN_THREADS.format(module=module)) == ["APIHandlerConfig"] * 4 + ["OpenAIMiddleware"] * 4
 

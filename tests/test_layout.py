@@ -24,7 +24,7 @@ FLOORS = [
     {"exchange", "handlers"},
     {"rewrites", "store"},
     {"options"},
-    {"arguments"},
+    {"checked_options"},
     {"features"},
     {"frontend"},
     {"drivers"},

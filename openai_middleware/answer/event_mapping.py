@@ -202,7 +202,7 @@ class ContractEvents(_Plain):
             written = fields.get("type", _NULL)
             kind = self._kinds.get(bytes(written)) or _text(written)
         known = self._fields.get(kind)
-        if known is None or ("error" in fields and self.ends_with_done and _is_error_frame(fields)):
+        if known is None or (self.ends_with_done and _is_error_frame(fields)):
             return data, following, None
         unknown = fields.keys() - known
         if unknown and len(unknown) == len(fields):

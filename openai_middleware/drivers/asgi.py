@@ -14,7 +14,6 @@ from openai_middleware.handlers.asgi_app import answer_call
 from openai_middleware.interfaces import ASGIApp, Message, Receive, Scope, Send, send_error
 from openai_middleware.mistakes import report_mistakes
 from openai_middleware.options import Options
-from openai_middleware.request.body import too_large
 from openai_middleware.request.call import CALL_KEY, AppRequest
 from openai_middleware.route import AppRewrite
 
@@ -76,8 +75,6 @@ class ASGIDriver:
                     body = message.get("body", b"")
                     if type(body) is not bytes:
                         body = bytes(body)
-                    if exchange.max_body_size is not None and len(body) > exchange.max_body_size:
-                        raise too_large(exchange.max_body_size)
                 request = exchange.receive(body)
                 if session is not None:
                     request = await session.aprepare(request)

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Raw
 
 from openai_middleware.errors import BadRequestError, RequestTooLargeError, UnprocessableEntityError
+from openai_middleware.headers import media_type
 from openai_middleware.mapping.json_codec import UNDECODABLE, fields_of, json_kind, reason_of, value_of
 from openai_middleware.mapping.json_path import ABSENT, compile_source, top_level_field
 from openai_middleware.mapping.rule import BodyMapping
@@ -16,6 +18,12 @@ MAX_VALUES: Final = 1_000_000
 
 _LENGTH_DIGITS: Final = 30
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+
+
+@lru_cache(maxsize=256)
+def is_for_the_app(content_type: bytes) -> bool:
+    """Whether the app reads a body of this type itself: it may be large, and parsing it is the app's business."""
+    return media_type(content_type).startswith(("multipart/", "application/octet-stream"))
 
 
 def declared_length(value: bytes) -> int | None:

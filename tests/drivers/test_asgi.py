@@ -159,6 +159,16 @@ async def test_body_that_says_it_is_too_large_is_refused_unread(size: object) ->
     assert not app.is_called
 
 
+@pytest.mark.parametrize("scope", [{}, length(5), length("x")])
+async def test_body_of_one_message_may_not_be_larger_either(scope: dict[str, Any]) -> None:  # E2
+    wire = Wire(request_messages(b"x" * 11))
+    app = App()
+
+    await wire.run(endpoint(app, max_body_size=10), **scope)
+
+    assert (wire.sent.status, wire.sent.error["code"], app.is_called) == (413, "request_too_large", False)
+
+
 @pytest.mark.parametrize("scope", [{}, length(5), length(""), length("-1"), length("x"), length("²")])
 async def test_reading_stops_where_the_limit_is_passed(scope: dict[str, Any]) -> None:  # E2
     wire = Wire(request_messages([b"x" * 5, b"x" * 5, b"x", b"x" * 5, b"x" * 5]))
