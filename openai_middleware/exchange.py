@@ -20,7 +20,7 @@ from openai_middleware.headers import (
 )
 from openai_middleware.keeping import RouteStore
 from openai_middleware.replies.reply_form import JSONReply
-from openai_middleware.request.body import BodyReader, declared_length, decode_body, is_for_the_app, too_large
+from openai_middleware.request.body import BodyReader, RequestMapping, declared_length, decode_body, is_for_the_app, too_large
 from openai_middleware.request.call import (
     REQUEST_METHOD,
     REQUEST_PATH,
@@ -50,6 +50,7 @@ _OF_OLD_BODY: Final = _OF_PARTS.union(
 
 # What the client sends under these names is never a parameter.
 _RESERVED: Final = frozenset((REQUEST_PATH, REQUEST_METHOD))
+_NOTHING: Final[Mapping[str, str]] = {}
 
 
 class Exchange:
@@ -86,7 +87,6 @@ class Exchange:
         "_call",
         "_content_length",
         "_headers",
-        "_include_url_info",
         "_max_body_size",
         "_method",
         "_path",
@@ -94,6 +94,7 @@ class Exchange:
         "_query",
         "_query_params",
         "_route",
+        "_url_info",
         "handler",
         "mount",
         "request_id",
@@ -122,7 +123,7 @@ class Exchange:
         self._app_path = app_path
         self._path_params = path_params
         self._query = query
-        self._include_url_info = include_url_info
+        self._url_info = {REQUEST_PATH: path, REQUEST_METHOD: method} if include_url_info else _NOTHING
         self._asks_for_stream = False
         self._call: OpenAICall | None = None
         self._query_params: dict[str, Any] = {}
@@ -194,16 +195,16 @@ class Exchange:
         route = self._route
         mapping = route.request_mapping
         is_for_app = self.handler is None and self.rewrite is None and self.store is None
-        fields = None
         try:
             if body is not None and self._max_body_size is not None and len(body) > self._max_body_size:
                 raise too_large(self._max_body_size)
+            fields = None
             if body and mapping is not None and is_for_app and not self._query and not self._path_params:
                 fields = mapping.takes(body)
-            if fields is not None:
-                arguments = Arguments(partial(self._found, body))
-                self._asks_for_stream = bytes(fields.get("stream", b"")) == b"true"
-            else:
+                if fields is not None:
+                    arguments = Arguments(partial(_taken_apart, mapping, body, self._url_info))
+                    self._asks_for_stream = bytes(fields.get("stream", b"")) == b"true"
+            if fields is None:
                 found = self._found(body)
                 arguments = Arguments(found)
                 self._asks_for_stream = found[2].get("stream") is True
@@ -238,9 +239,7 @@ class Exchange:
             kwargs = merge_params(body_params, self._query_params, self._path_params)
         else:
             kwargs = body_params.copy()
-        if self._include_url_info:
-            kwargs[REQUEST_PATH] = self._path
-            kwargs[REQUEST_METHOD] = self._method
+        kwargs |= self._url_info
         return decoded, body_params, kwargs
 
     def _kwargs(self) -> Mapping[str, Any]:
@@ -312,3 +311,10 @@ class Exchange:
                 f"{self._route.name}: the client asked for {asked}, and the app answered with {came}. "
                 'Answer with text/event-stream where the request has "stream": true, and with JSON otherwise.'
             )
+
+
+def _taken_apart(mapping: RequestMapping, body: bytes, url_info: Mapping[str, str]) -> Found:
+    """What a body says that the mapping takes. No method of the exchange: with its call it would refer to itself."""
+    decoded = decode_body(body, is_json=True)
+    body_params = mapping.extract(decoded)
+    return decoded, body_params, {**body_params, **url_info}

@@ -3,8 +3,10 @@
 A budget is what there is now and a little more. Whoever needs more of it raises it here, and says what for.
 """
 
+import gc
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,6 +16,8 @@ import pytest
 import openai_middleware
 from openai_middleware import OpenAIMiddleware
 from tests.benchmarks.workloads import EVENTS, App, Row, rows, send_requests
+from tests.support.handlers import by_asgi, by_wsgi
+from tests.support.replies import OPERATIONS, saying, send
 
 PACKAGE = str(Path(openai_middleware.__file__).parent)
 ROWS = {row.name: row for row in rows()}
@@ -110,3 +114,40 @@ def test_nothing_is_compiled_for_a_request(name: str) -> None:
     work = Work(ROWS[name])
     assert not {"RouteCompiler.compile", "compile_source", "fitting"} & work.calls.keys()
     assert "compile" not in work.others
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    """The garbage collector sleeps, and keeps what it finds."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    yield
+    gc.set_debug(0)
+    gc.garbage.clear()
+    gc.enable()
+
+
+def left_over() -> list[object]:
+    """What refers to itself, so that only the garbage collector could find that nobody else does."""
+    gc.collect()
+    return [kept for kept in gc.garbage if type(kept).__module__.startswith("openai_middleware")]
+
+
+@pytest.mark.usefixtures("without_collector")
+@pytest.mark.parametrize("name", ROWS)
+def test_nothing_of_a_request_waits_for_the_garbage_collector(name: str) -> None:
+    wrapped = OpenAIMiddleware(App(ROWS[name]), prefix="/v1")
+    send_requests(wrapped, ROWS[name], 3)
+    assert not left_over()
+
+
+@pytest.mark.usefixtures("without_collector")
+@pytest.mark.parametrize("serve", [by_asgi, by_wsgi])
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_nothing_of_a_reply_waits_for_the_garbage_collector(
+    operation: str, serve: Callable[..., Any], is_stream: bool
+) -> None:
+    send(operation, saying("Because", " so."), serve, stream=is_stream)
+    assert not left_over()
