@@ -13,14 +13,20 @@ from openai_middleware.headers import (
     Header,
     identified,
     is_json,
-    last_by_name,
     media_type,
     new_request_id,
     sent_request_id,
 )
 from openai_middleware.keeping import RouteStore
 from openai_middleware.replies.reply_form import JSONReply
-from openai_middleware.request.body import BodyReader, RequestMapping, declared_length, decode_body, is_for_the_app, too_large
+from openai_middleware.request.body import (
+    BodyReader,
+    RequestMapping,
+    declared_length,
+    decode_body,
+    is_for_the_app,
+    too_large,
+)
 from openai_middleware.request.call import (
     REQUEST_METHOD,
     REQUEST_PATH,
@@ -39,15 +45,22 @@ _UNENCODED: Final = ("", "identity")
 _WITHOUT_DOCUMENT: Final = {204, 205, 206}
 # What an app answers that has no such route, or none for the method.
 _WITHOUT_ROUTE: Final = {404, 405}
+# What is looked for in an answer's headers, and how long such names are: others need no second look.
+_KIND, _LENGTH, _ENCODING = b"content-type", b"content-length", b"content-encoding"
+_SIZES_IN_ANSWERS: Final = frozenset(map(len, (_KIND, _ENCODING)))
 # Headers that an app could answer with something that is no whole document.
 _OF_ENCODING: Final = frozenset((b"accept-encoding",))
 _OF_PARTS: Final = _OF_ENCODING | {b"range", b"if-range"}
 # And what describes a body in whose place a rewrite puts another.
-_OF_OLD_BODY: Final = _OF_PARTS.union(
-    (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"expect"),
-    (b"content-md5", b"digest", b"content-digest", b"repr-digest"),
+_OF_OLD_BODY: Final = frozenset(
+    (
+        *(_KIND, _LENGTH, _ENCODING, b"transfer-encoding", b"expect"),
+        *(b"content-md5", b"digest", b"content-digest", b"repr-digest"),
+    )
 )
 
+# The same of a request's headers.
+_SIZES: Final = frozenset(map(len, (_KIND, _LENGTH, REQUEST_ID, *_OF_PARTS)))
 # What the client sends under these names is never a parameter.
 _RESERVED: Final = frozenset((REQUEST_PATH, REQUEST_METHOD))
 _NOTHING: Final[Mapping[str, str]] = {}
@@ -65,8 +78,6 @@ class Exchange:
         path_params: The path parameters.
         query: The query string as it was sent.
         headers: The request headers.
-        include_url_info: Whether the kwargs hold path and method.
-        max_body_size: How many bytes a body may have that is read here, or None.
 
     Attributes:
         takes_body: Whether the driver reads the request body before `receive`; otherwise it leaves it to the app.
@@ -87,7 +98,6 @@ class Exchange:
         "_call",
         "_content_length",
         "_headers",
-        "_max_body_size",
         "_method",
         "_path",
         "_path_params",
@@ -113,9 +123,6 @@ class Exchange:
         path_params: dict[str, str],
         query: bytes,
         headers: Iterable[Header],
-        *,
-        include_url_info: bool,
-        max_body_size: int | None,
     ) -> None:
         self._route = route
         self._method = method
@@ -123,7 +130,7 @@ class Exchange:
         self._app_path = app_path
         self._path_params = path_params
         self._query = query
-        self._url_info = {REQUEST_PATH: path, REQUEST_METHOD: method} if include_url_info else _NOTHING
+        self._url_info = {REQUEST_PATH: path, REQUEST_METHOD: method} if route.includes_url_info else _NOTHING
         self._asks_for_stream = False
         self._call: OpenAICall | None = None
         self._query_params: dict[str, Any] = {}
@@ -131,32 +138,32 @@ class Exchange:
         self.handler: HandlerSource | None = route.handler
         self.rewrite: AppRewrite | None = route.rewrite
         self.store: RouteStore | None = route.store
-        headers = headers if isinstance(headers, list) else list(headers)
-        by_name = dict(headers)
-        # As servers send them: each once, and in lower case as ASGI wants it.
-        is_plain = len(by_name) == len(headers) and b"".join(by_name).islower()
-        if not is_plain:
-            by_name = last_by_name(headers)
+        left_out = _OF_ENCODING if route.response_mapping is None and route.rewrite is None else _OF_PARTS
+        # Of a header that came twice, the last.
+        by_name: dict[bytes, bytes] = {}
+        kept: list[Header] = []
+        for header in headers:
+            name = header[0]
+            if len(name) in _SIZES:
+                name = name.lower()
+                if name in left_out:
+                    continue
+                by_name[name] = header[1]
+            kept.append(header)
         sent_id = by_name.get(REQUEST_ID)
         self.request_id = (sent_request_id(sent_id) if sent_id is not None else None) or new_request_id()
-        content_type = by_name.get(b"content-type")
+        content_type = by_name.get(_KIND)
         self.takes_body = content_type is None or not is_for_the_app(content_type)
-        if route.rewrite is not None:
-            left_out = _OF_OLD_BODY if self.takes_body else _OF_PARTS
-        else:
-            left_out = _OF_PARTS if route.response_mapping is not None else _OF_ENCODING
-        self._headers: list[Header] = (
-            [header for header in headers if header[0] not in left_out]
-            if is_plain
-            else [header for header in headers if header[0].lower() not in left_out]
-        )
-        content_length = by_name.get(b"content-length")
+        if route.rewrite is not None and self.takes_body:
+            kept = [header for header in kept if header[0].lower() not in _OF_OLD_BODY]
+        self._headers = kept
+        content_length = by_name.get(_LENGTH)
         length = declared_length(content_length) if content_length is not None and self.takes_body else None
         self._content_length = length
-        self._max_body_size = max_body_size
         self._body_reader: BodyReader | None = None
-        if length is not None and max_body_size is not None and length > max_body_size:
-            error = too_large(max_body_size)
+        limit = route.max_body_size
+        if length is not None and limit is not None and length > limit:
+            error = too_large(limit)
             self.refuse(error)
             raise error
 
@@ -169,7 +176,7 @@ class Exchange:
     def body_reader(self) -> BodyReader | None:
         """What the driver feeds with a request body that comes in pieces; None where it leaves the body to the app."""
         if self._body_reader is None and self.takes_body:
-            self._body_reader = BodyReader(self._content_length, self._max_body_size)
+            self._body_reader = BodyReader(self._content_length, self._route.max_body_size)
         return self._body_reader
 
     def refuse(self, error: OpenAIError) -> None:
@@ -196,18 +203,18 @@ class Exchange:
         mapping = route.request_mapping
         is_for_app = self.handler is None and self.rewrite is None and self.store is None
         try:
-            if body is not None and self._max_body_size is not None and len(body) > self._max_body_size:
-                raise too_large(self._max_body_size)
-            fields = None
+            if body is not None and route.max_body_size is not None and len(body) > route.max_body_size:
+                raise too_large(route.max_body_size)
+            is_stream = None
             if body and mapping is not None and is_for_app and not self._query and not self._path_params:
-                fields = mapping.takes(body)
-                if fields is not None:
+                is_stream = mapping.asks_for_stream(body)
+                if is_stream is not None:
                     arguments = Arguments(partial(_taken_apart, mapping, body, self._url_info))
-                    self._asks_for_stream = bytes(fields.get("stream", b"")) == b"true"
-            if fields is None:
+            if is_stream is None:
                 found = self._found(body)
                 arguments = Arguments(found)
-                self._asks_for_stream = found[2].get("stream") is True
+                is_stream = found[2].get("stream") is True
+            self._asks_for_stream = is_stream
         except OpenAIError as error:
             self.refuse(error)
             raise
@@ -256,14 +263,20 @@ class Exchange:
             if status in _WITHOUT_ROUTE and self.rewrite is not None:
                 self.rewrite.refused(status, self._path)
             return None
-        by_name = last_by_name(headers)
-        encoding = by_name.get(b"content-encoding")
-        if encoding is not None and media_type(encoding) not in _UNENCODED:
+        content_type = encoding = b""
+        for name, value in headers:
+            if len(name) in _SIZES_IN_ANSWERS:
+                name = name.lower()
+                if name == _KIND:
+                    content_type = value
+                elif name == _ENCODING:
+                    encoding = value
+        if encoding and media_type(encoding) not in _UNENCODED:
             return None
         call = self._call
         if call is not None and call.delivery.is_final:
             return None
-        kind = media_type(by_name.get(b"content-type", b""))
+        kind = media_type(content_type)
         if self.rewrite is not None and call is not None:
             return self.rewrite.answer(
                 call,
@@ -291,12 +304,13 @@ class Exchange:
                 return None
             if route.reply_form is not None:
                 return JSONReply(
-                    route.reply_form,
-                    self._kwargs,
+                    route.name,
                     route.response_mapping,
                     headers,
                     self.request_id,
-                    is_stream=self._asks_for_stream,
+                    form=route.reply_form,
+                    request=self._kwargs,
+                    asks_for_stream=self._asks_for_stream,
                 )
             return JSONAnswer(route.name, route.response_mapping, headers, self.request_id)
         if kind == "text/plain" and route.reply_form is not None:

@@ -63,10 +63,7 @@ class Frontend:
         if endpoints is None and prefix is None and options.get("config") is None:
             logger.warning(_AT_THE_ROOT)
         self._is_enabled = config.enabled
-        include_url_info = options.get("include_url_info")
-        self._include_url_info = config.include_url_info if include_url_info is None else include_url_info
         self._rejects_unmatched = options.get("unmatched", "pass") == "reject"
-        self._max_body_size = options.get("max_body_size", DEFAULT_MAX_BODY_SIZE)
         compiled = self._endpoints = [Endpoint(endpoint, contract) for endpoint in config.endpoints.values()]
         self._table = RouteTable((e.config.http_method.value, e.config.path, e) for e in compiled)
         self._guard = RouteTable(_normalised_endpoints(compiled)) if any(e.is_forbidden for e in compiled) else None
@@ -75,8 +72,11 @@ class Frontend:
         # Of a request whose path starts otherwise there is nothing to decide.
         may_refuse = self._rejects_unmatched or self._guard is not None
         self._start = "" if may_refuse else _common_start(e.config.path for e in compiled)
+        include_url_info = options.get("include_url_info")
         compiler = RouteCompiler(
             contract,
+            config.include_url_info if include_url_info is None else include_url_info,
+            options.get("max_body_size", DEFAULT_MAX_BODY_SIZE),
             options.get("absent_optional", "omit"),
             options.get("extra_fields", "drop"),
             tuple(features_of(options, contract, self._rewrites)),
@@ -166,8 +166,6 @@ class Frontend:
             match.path_params.copy(),
             query,
             headers,
-            include_url_info=self._include_url_info,
-            max_body_size=self._max_body_size,
         )
 
     def endpoints(self) -> Iterator[tuple["EndpointConfig", Route]]:

@@ -82,13 +82,6 @@ def request_id_in(headers: Iterable[Header]) -> str:
     return next((found for found in own if found), None) or new_request_id()
 
 
-def last_by_name(headers: Sequence[Header]) -> dict[bytes, bytes]:
-    """The values of headers by their names in lower case; of a header that came twice, the last."""
-    by_name = dict(headers)
-    # ASGI wants lower case, so that it is nearly always there.
-    return by_name if b"".join(by_name).islower() else {name.lower(): value for name, value in headers}
-
-
 def identified(headers: Sequence[Header], request_id: str) -> Sequence[Header]:
     """The headers of an answer with an `x-request-id`: the very same where they have one."""
     for name, _ in headers:
@@ -137,14 +130,8 @@ def describing(headers: Sequence[Header], body: bytes, left_out: Collection[byte
 
 def measuring(headers: Sequence[Header], body: bytes) -> Sequence[Header]:
     """The headers of an answer that has always had these bytes: the very same, or with a right Content-Length."""
-    length = b"%d" % len(body)
-    found = None
-    for header in headers:
-        if len(header[0]) == 14 and header[0].lower() == b"content-length":
-            if found is not None or header[1] != length:
-                return describing(headers, body, ())
-            found = header
-    return headers
+    declared = [value for name, value in headers if len(name) == 14 and name.lower() == b"content-length"]
+    return headers if not declared or declared == [b"%d" % len(body)] else describing(headers, body, ())
 
 
 def streaming(headers: Sequence[Header]) -> list[Header]:

@@ -159,6 +159,8 @@ class Route(msgspec.Struct, frozen=True):
         rewrite: What sends the request to another route of the app, or None.
         store: What keeps the answers, or reads what was kept; or None.
         once: What has been said in the log, of this route and of those compiled with it.
+        includes_url_info: Whether the kwargs hold path and method.
+        max_body_size: How many bytes a body may have that is read here, or None.
     """
 
     name: str
@@ -175,6 +177,8 @@ class Route(msgspec.Struct, frozen=True):
     rewrite: AppRewrite | None = None
     store: RouteStore | None = None
     once: Once = msgspec.field(default_factory=Once)
+    includes_url_info: bool = False
+    max_body_size: int | None = None
 
 
 Feature = Callable[[Route], Route]
@@ -196,6 +200,8 @@ class RouteCompiler:
 
     Args:
         contract: What the streams of operations are looked up in.
+        includes_url_info: See `Route`.
+        max_body_size: See `Route`.
         absent_optional: See `ResponseMapping`.
         extra_fields: See `ResponseMapping`.
         features: What is applied to each route, in this order.
@@ -204,11 +210,15 @@ class RouteCompiler:
     def __init__(
         self,
         contract: Contract,
+        includes_url_info: bool,
+        max_body_size: int | None,
         absent_optional: AbsentOptional,
         extra_fields: ExtraFields,
         features: Sequence[Feature] = (),
     ) -> None:
         self._contract = contract
+        self._includes_url_info = includes_url_info
+        self._max_body_size = max_body_size
         self._absent_optional: AbsentOptional = absent_optional
         self._extra_fields: ExtraFields = extra_fields
         self._features = features
@@ -237,6 +247,8 @@ class RouteCompiler:
             and ("stream" in operation.body or "stream" in operation.query),
             reply_form=_reply_form(operation, request_rules),
             once=self._once,
+            includes_url_info=self._includes_url_info,
+            max_body_size=self._max_body_size,
         )
         for feature in self._features:
             route = feature(route)

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Sequence
 
+import msgspec
+
 from openai_middleware.answer.response_mapping import MissingFieldError, ResponseMapping
 from openai_middleware.errors import UnprocessableEntityError
 from openai_middleware.headers import Header, describing, measuring
@@ -11,7 +13,7 @@ from openai_middleware.mapping.json_codec import UNDECODABLE, reason_of
 logger = logging.getLogger("openai_middleware")
 
 
-class JSONAnswer:
+class JSONAnswer(msgspec.Struct, eq=False):
     """See `Answer`.
 
     Args:
@@ -21,44 +23,33 @@ class JSONAnswer:
         request_id: The id of the request, for the log.
     """
 
-    __slots__ = (
-        "_chunks",
-        "_mapping",
-        "_name",
-        "_request_id",
-        "has_started",
-        "headers",
-        "is_changed",
-        "is_complete",
-    )
-
-    is_stream = False
-
-    def __init__(self, name: str, mapping: ResponseMapping, headers: Sequence[Header], request_id: str = "") -> None:
-        self._name = name
-        self._request_id = request_id
-        self._mapping = mapping
-        self._chunks: list[bytes] = []
-        self.headers = headers
-        self.is_changed = self.is_complete = self.has_started = False
+    name: str
+    mapping: ResponseMapping
+    headers: Sequence[Header]
+    request_id: str = ""
+    is_stream: bool = False
+    is_changed: bool = False
+    is_complete: bool = False
+    has_started: bool = False
+    chunks: list[bytes] = msgspec.field(default_factory=list)
 
     def feed(self, chunk: bytes) -> bytes:
         """See `Answer.feed`."""
-        self._chunks.append(chunk)
+        self.chunks.append(chunk)
         return b""
 
     def finish(self) -> bytes:
         """See `Answer.finish`."""
-        chunks = self._chunks
+        chunks = self.chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         try:
-            mapped = self._mapping.apply(body)
+            mapped = self.mapping.apply(body)
         except MissingFieldError as error:
             raise self._incomplete(error.field) from error
         except UNDECODABLE as error:
             # It may be a document that was cut short: its length stays, so that the client notices.
             message = "%s: the app's answer is no JSON and leaves as it is: %s (request %s)."
-            logger.warning(message, self._name, reason_of(error), self._request_id)
+            logger.warning(message, self.name, reason_of(error), self.request_id)
             mapped = body
         else:
             self.is_changed = mapped is not body
@@ -72,7 +63,7 @@ class JSONAnswer:
 
     def _incomplete(self, field: str | None) -> UnprocessableEntityError:
         lack = "is no JSON object" if field is None else f"lacks the mandatory field '{field}'"
-        logger.error("%s: the app's answer %s. The client gets 422 (request %s).", self._name, lack, self._request_id)
+        logger.error("%s: the app's answer %s. The client gets 422 (request %s).", self.name, lack, self.request_id)
         message = f"The server's answer {lack}."
         # The server's fault under MLRun's status: sending the request again would not mend it.
         return UnprocessableEntityError(

@@ -194,12 +194,10 @@ class Outgoing:
             body = answer.finish()
         except OpenAIError as error:
             return self._replaced_by(error)
-        self._headers = answer.headers
-        if not answer.is_changed:
-            return (*self._released(), message)
-        [start, *_], self._held = self._held or [], None
+        [start, *earlier], self._held = self._held or [], None
         self.has_started = self._is_passing = True
-        return {**start, "headers": answer.headers}, {**message, "body": body}
+        start = {**start, "headers": answer.headers}
+        return (start, {**message, "body": body}) if answer.is_changed else (start, *earlier, message)
 
     def _hold(self, message: Message) -> None:
         held = self._held = self._held or []

@@ -20,55 +20,39 @@ from openai_middleware.replies.turning import events_of
 _FIRST: Final = re.compile(rb"[ \t\r\n]*([^ \t\r\n])")
 
 
-class JSONReply(JSONAnswer):
+class JSONReply(JSONAnswer, kw_only=True, eq=False):
     """A whole JSON answer: a text or plain values that are a reply, or OpenAI's object, turned over where events were
     asked for. See `Answer`.
 
     Args:
         form: What replies become on the operation.
         request: Finds the fields of the request, which are seldom needed.
-        mapping: What becomes of OpenAI's object.
-        headers: The app's headers.
-        request_id: The id of the request, for the log.
-        is_stream: Whether the client asked for events.
+        asks_for_stream: Whether the client asked for events.
     """
 
-    __slots__ = ("_asks_for_stream", "_form", "_request")
-
-    def __init__(
-        self,
-        form: "ReplyForm",
-        request: Callable[[], Mapping[str, Any]],
-        mapping: ResponseMapping,
-        headers: Sequence[Header],
-        request_id: str,
-        *,
-        is_stream: bool,
-    ) -> None:
-        super().__init__(form.operation, mapping, headers, request_id)
-        self._form = form
-        self._request = request
-        self._asks_for_stream = is_stream
+    form: "ReplyForm"
+    request: Callable[[], Mapping[str, Any]]
+    asks_for_stream: bool
 
     def finish(self) -> bytes:
         """See `Answer.finish`."""
-        if not self._asks_for_stream and self._chunks and self._chunks[0].startswith(b"{"):
+        if not self.asks_for_stream and self.chunks and self.chunks[0].startswith(b"{"):
             # An object, and asked for.
             return super().finish()
-        form = self._form
+        form = self.form
         plain = self._plain_value()
         if isinstance(plain, str) and form.render is not None:
-            request = self._request()
+            request = self.request()
             refuse_choices(request)
             return self._rendered(form.render(request), plain)
         try:
-            answer = None if plain is None else plain_answer(form.operation, self._request(), plain)
+            answer = None if plain is None else plain_answer(form.operation, self.request(), plain)
         except ValueError as error:
-            raise invalid_answer(form.operation, str(error), self._request_id) from error
+            raise invalid_answer(form.operation, str(error), self.request_id) from error
         if answer is not None:
             return self._changed(encoded(answer), is_stream=False)
         mapped = super().finish()
-        if not self._asks_for_stream or form.render is None:
+        if not self.asks_for_stream or form.render is None:
             return mapped
         try:
             answer = value_of(mapped)
@@ -80,8 +64,8 @@ class JSONReply(JSONAnswer):
 
     def _plain_value(self) -> Any:
         """The value of a body that is no object, or None."""
-        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks = [body]
+        body = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+        self.chunks = [body]
         found = _FIRST.match(body)
         if found is None or found[1] == b"{":
             return None
@@ -92,7 +76,7 @@ class JSONReply(JSONAnswer):
 
     def _rendered(self, rendering: Rendering, text: str) -> bytes:
         events = rendering.feed(text) + rendering.finish()
-        if self._asks_for_stream:
+        if self.asks_for_stream:
             return self._changed(events, is_stream=True)
         return self._changed(encoded(rendering.whole()), is_stream=False)
 

@@ -1,7 +1,7 @@
 """Request bodies: read up to a limit, decoded, and turned into keyword arguments."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from openai_middleware.errors import BadRequestError, RequestTooLargeError, UnprocessableEntityError
 from openai_middleware.headers import media_type
-from openai_middleware.mapping.json_codec import UNDECODABLE, fields_of, json_kind, reason_of, value_of
+from openai_middleware.mapping.json_codec import UNDECODABLE, decoder_of, fitting, json_kind, reason_of, value_of
 from openai_middleware.mapping.json_path import ABSENT, compile_source, top_level_field
 from openai_middleware.mapping.rule import BodyMapping
 
@@ -145,7 +145,7 @@ class RequestMapping:
         is_ordered: Whether the arguments come in the order of the rules. Otherwise in any.
     """
 
-    __slots__ = ("_destinations", "_fields", "_mandatory", "_mandatory_destinations", "_rules", "_same")
+    __slots__ = ("_check", "_destinations", "_fields", "_mandatory", "_mandatory_destinations", "_rules", "_same")
 
     def __init__(self, rules: Sequence[BodyMapping], *, is_ordered: bool = True) -> None:
         self._rules = [(rule.destination_path, compile_source(rule.source_path)) for rule in rules]
@@ -161,6 +161,20 @@ class RequestMapping:
         # And where they keep their names, as most do, a body that has no others is the arguments.
         is_same = is_quick and all(field == destination for field, destination in by_field.items())
         self._same = frozenset(rule.destination_path for rule in rules) if is_same else None
+        self._check = self._compile_check() if is_same else None
+
+    def _compile_check(self) -> Callable[[bytes], Any] | None:
+        """A decoder that takes every object with the mandatory fields, and looks at no value but that of `stream`.
+
+        None where a field has a name that msgspec takes for no struct.
+        """
+        fields: dict[str, tuple[Any, ...]] = dict.fromkeys(self._mandatory_destinations, (Raw,))
+        if self._same and "stream" in self._same:
+            fields["stream"] = (Any, *(() if "stream" in fields else (None,)))
+        try:
+            return decoder_of(fitting(fields, forbids_unknown=False, attribute="stream"))
+        except ValueError:
+            return None
 
     def extract(self, body: Any) -> dict[str, Any]:
         """The keyword arguments in a decoded body, or the body itself; None stands for one that was empty.
@@ -184,25 +198,20 @@ class RequestMapping:
         self._require(kwargs)
         return kwargs
 
-    def takes(self, body: bytes) -> Mapping[str, Raw] | None:
-        """The fields of a body that `extract` would take, without their values; None where only decoding tells.
+    def asks_for_stream(self, body: bytes) -> bool | None:
+        """Whether a body that `extract` would take has `"stream": true`; None where only decoding tells, or refuses.
 
         A number that is out of range shows in the values alone.
-
-        Raises:
-            UnprocessableEntityError: A mandatory field is absent.
         """
-        if self._same is None or (len(body) > MAX_VALUES and _has_too_many_values(body)):
+        if self._check is None or (len(body) > MAX_VALUES and _has_too_many_values(body)):
             return None
         try:
             # Nobody looks into the texts for it here.
             if not body.isascii():
                 body.decode()
-            fields = fields_of(body)
+            return getattr(self._check(body), "stream", None) is True
         except UNDECODABLE:
             return None
-        self._require(fields)
-        return fields
 
     def _require(self, kwargs: Mapping[str, Any]) -> None:
         if not kwargs.keys() >= self._mandatory_destinations:
