@@ -46,6 +46,7 @@ class Usage:
         input_tokens: Those of the request.
         output_tokens: Those of the reply.
         cached_tokens: How many of the input came from a cache.
+        cache_write_tokens: How many of the input were written to it.
         reasoning_tokens: How many of the output were reasoning.
         total_tokens: All together; without it, the sum.
 
@@ -57,11 +58,12 @@ class Usage:
     input_tokens: int
     output_tokens: int
     cached_tokens: int = field(default=0, kw_only=True)
+    cache_write_tokens: int = field(default=0, kw_only=True)
     reasoning_tokens: int = field(default=0, kw_only=True)
     total_tokens: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        for name in ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "total_tokens"):
+        for name in self.__slots__:
             number = getattr(self, name)
             if number is None and name == "total_tokens":
                 continue
@@ -100,6 +102,7 @@ class Usage:
             input_tokens,
             output_tokens,
             cached_tokens=_first(fields, "cached_tokens") or input_details.get("cached_tokens") or 0,
+            cache_write_tokens=_first(fields, "cache_write_tokens") or input_details.get("cache_write_tokens") or 0,
             reasoning_tokens=_first(fields, "reasoning_tokens") or output_details.get("reasoning_tokens") or 0,
             total_tokens=fields.get("total_tokens"),
         )
@@ -186,4 +189,4 @@ def _check_text(name: str, value: object, *, is_optional: bool = False) -> None:
 
 
 def _kind(value: object) -> str:
-    return "None" if value is None else f"{type(value).__name__}"
+    return "None" if value is None else type(value).__name__

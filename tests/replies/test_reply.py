@@ -64,26 +64,33 @@ def test_tool_calls_may_be_any_iterable() -> None:
     assert Reply(tool_calls=iter(calls)).tool_calls == tuple(calls)
 
 
-USAGE = Usage(3, 5, cached_tokens=1, reasoning_tokens=2, total_tokens=9)
+USAGE = Usage(3, 5, cached_tokens=1, cache_write_tokens=4, reasoning_tokens=2, total_tokens=9)
 
 
 @pytest.mark.parametrize(
     "words",
     [
         USAGE,
-        {"input_tokens": 3, "output_tokens": 5, "cached_tokens": 1, "reasoning_tokens": 2, "total_tokens": 9},
+        {
+            "input_tokens": 3,
+            "output_tokens": 5,
+            "cached_tokens": 1,
+            "cache_write_tokens": 4,
+            "reasoning_tokens": 2,
+            "total_tokens": 9,
+        },
         {
             "prompt_tokens": 3,
             "completion_tokens": 5,
             "total_tokens": 9,
-            "prompt_tokens_details": {"cached_tokens": 1},
+            "prompt_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 4},
             "completion_tokens_details": {"reasoning_tokens": 2},
         },
         {
             "input_tokens": 3,
             "output_tokens": 5,
             "total_tokens": 9,
-            "input_tokens_details": {"cached_tokens": 1},
+            "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 4},
             "output_tokens_details": {"reasoning_tokens": 2},
         },
         CompletionUsage.model_validate(
@@ -91,7 +98,7 @@ USAGE = Usage(3, 5, cached_tokens=1, reasoning_tokens=2, total_tokens=9)
                 "prompt_tokens": 3,
                 "completion_tokens": 5,
                 "total_tokens": 9,
-                "prompt_tokens_details": {"cached_tokens": 1},
+                "prompt_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 4},
                 "completion_tokens_details": {"reasoning_tokens": 2},
             }
         ),
@@ -100,7 +107,7 @@ USAGE = Usage(3, 5, cached_tokens=1, reasoning_tokens=2, total_tokens=9)
                 "input_tokens": 3,
                 "output_tokens": 5,
                 "total_tokens": 9,
-                "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 0},
+                "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 4},
                 "output_tokens_details": {"reasoning_tokens": 2},
             }
         ),
