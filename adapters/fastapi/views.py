@@ -62,6 +62,8 @@ def _is_of_fastapi(parameter: inspect.Parameter) -> bool:
 class _Given:
     """A function with what FastAPI has filled in. See `CallHandler`."""
 
+    only_replies = False
+
     def __init__(self, handler: Handler, given: Mapping[str, Any]) -> None:
         self._handler = handler
         self._given = given

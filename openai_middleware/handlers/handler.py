@@ -33,11 +33,14 @@ class Handler:
     Attributes:
         name: What messages call the function.
         takes_choices: Whether requests for several choices are its business.
+        only_replies: See `CallHandler`.
         is_async: Whether calling the function blocks nothing: it is a coroutine or an async generator function.
 
     Raises:
         TypeError: It requires a positional-only parameter beside the first: kwargs cannot fill that.
     """
+
+    only_replies = False
 
     def __init__(self, function: HandlerFunction, *, takes_body: bool = True) -> None:
         parameters = list(inspect.signature(function).parameters.values())

@@ -30,10 +30,13 @@ class ReplyHandler:
     Attributes:
         name: What messages call the function.
         takes_choices: Whether requests for several choices reach it.
+        only_replies: See `CallHandler`.
 
     Raises:
         TypeError: See `Handler`.
     """
+
+    only_replies = True
 
     def __init__(self, function: HandlerFunction) -> None:
         self._handler = Handler(function)
@@ -122,7 +125,7 @@ class ModelRetrieveHandler:
         models: What answers `models.list`.
     """
 
-    takes_choices = False
+    takes_choices = only_replies = False
 
     def __init__(self, models: Handler) -> None:
         self._models = models

@@ -61,8 +61,6 @@ class ChatReader:
         """The pieces that were kept back, of calls that may go on."""
         for call in self._waiting:
             yield from call.leave()
-        while len(self._waiting) > 1:
-            self._waiting.popleft()
 
     def finish(self) -> Iterator[Piece]:
         """The pieces that were kept back."""

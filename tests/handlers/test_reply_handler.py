@@ -83,7 +83,26 @@ async def async_iterator_of_a_coroutine(messages: Any) -> Any:
     return pieces_on_a_loop(messages)
 
 
-REPLIES = [text, text_on_a_loop, reply, pieces, pieces_on_a_loop, iterator, async_iterator_of_a_coroutine]
+class Pieces:
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        for piece in pieces(None):
+            yield piece
+
+
+def async_iterable(messages: Any) -> Any:
+    return Pieces()
+
+
+REPLIES = [
+    async_iterable,
+    text,
+    text_on_a_loop,
+    reply,
+    pieces,
+    pieces_on_a_loop,
+    iterator,
+    async_iterator_of_a_coroutine,
+]
 
 
 @each_operation
@@ -144,7 +163,38 @@ def test_piece_that_is_no_reply_is_an_error_that_the_log_explains(
     sent = send(operation, saying("a", 7), serve)
     assert sent.status == 500
     assert "reply gave no reply: int is no reply" in caplog.text
+
+
+class Event:
+    """What the SDK's helpers yield: no chat completion, but with a JSON form."""
+
+    def model_dump(self, **_: Any) -> dict[str, Any]:
+        return {"type": "content.delta", "delta": "a"}
+
+
+@each_operation
+@pytest.mark.parametrize("wrong", [{"text": "a"}, 7, b"a", ["a"], Event()], ids=["dict", "int", "bytes", "list", "sdk"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_first_piece_that_is_no_reply_is_an_error_that_the_log_explains(
+    stream: bool, wrong: Any, operation: str, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:  # R1 R7
+    async def reply(messages: Any) -> AsyncIterator[Any]:
+        yield wrong
+        yield "b"
+
+    for function in (saying(wrong, "b"), reply):
+        caplog.clear()
+        sent = send(operation, function, serve, stream=stream)
+        assert (sent.status, sent.header("x-should-retry")) == (500, "false")
+        assert f"reply gave no reply: {type(wrong).__name__} is no reply" in caplog.text
+
+
+@each_operation
+def test_log_names_the_function_whose_piece_in_mid_stream_is_no_reply(
+    operation: str, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:  # R7
     assert b'"error"' in send(operation, saying("a", 7), serve, stream=True).body
+    assert "reply gave no reply: int is no reply" in caplog.text
 
 
 def test_response_of_a_function_leaves_as_it_is(serve: Serve) -> None:
