@@ -1,8 +1,8 @@
 """What all renderings of replies have in common: a reply goes in piece by piece, an operation's own bytes come out."""
 
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, Protocol
 
 from openai_middleware.mapping.json_codec import encoded
 from openai_middleware.replies.chat_reader import ChatReader, is_chat_object
@@ -157,9 +157,13 @@ def asks_for_usage(request: Mapping[str, Any]) -> bool:
     return isinstance(options, Mapping) and options.get("include_usage") is True
 
 
-def choices_asked(request: Mapping[str, Any]) -> str | None:
-    """The name of the parameter that asks for more than one choice, or None."""
-    for name in ("n", "best_of"):
+CHOICES: Final = ("n", "best_of")
+"""The parameters that ask for several choices."""
+
+
+def choices_asked(request: Mapping[str, Any], names: Iterable[str] = CHOICES) -> str | None:
+    """The name of the parameter, one of these, that asks for more than one choice; or None."""
+    for name in names:
         number = request.get(name)
         if isinstance(number, int) and not isinstance(number, bool) and number > 1:
             return name

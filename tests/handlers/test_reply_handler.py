@@ -260,6 +260,56 @@ def test_several_choices_are_refused_before_the_function_is_called(
     assert send(operation, text, serve, **{name: 1}).status == 200
 
 
+@pytest.mark.parametrize(("name", "operation"), [("n", CHAT), ("n", COMPLETIONS), ("best_of", COMPLETIONS)])
+def test_several_choices_are_refused_before_a_handler_of_one_operation_is_called(
+    name: str, operation: str, serve: Serve
+) -> None:  # R9
+    called: list[Any] = []
+
+    def handle(body: Any, *, model: str) -> str:
+        called.append(body)
+        return "Hello."
+
+    dispatch = Dispatcher()
+    dispatch(operation)(handle)
+    for stream in (False, True):
+        sent = serve(dispatch, "POST", TARGETS[operation], {**QUESTIONS[operation], name: 2, "stream": stream})
+        assert (sent.status, sent.error["param"], called) == (400, name, [])
+    assert serve(dispatch, "POST", TARGETS[operation], {**QUESTIONS[operation], name: 1}).status == 200
+
+
+def test_handler_of_one_operation_that_takes_n_answers_with_an_object_of_several_choices(serve: Serve) -> None:  # R9
+    full: dict[str, Any] = FULL_COMPLETION
+    [choice] = full["choices"]
+
+    def answer_of(count: int) -> Any:
+        return {**full, "choices": [{**choice, "index": index} for index in range(count)]}
+
+    def naming(body: Any, n: int) -> Any:
+        return answer_of(n)
+
+    def taking_all(body: Any, **kwargs: Any) -> Any:
+        return answer_of(kwargs["n"])
+
+    for function in (naming, taking_all):
+        dispatch = Dispatcher()
+        dispatch(CHAT)(function)
+        sent = serve(dispatch, "POST", TARGETS[CHAT], {**QUESTIONS[CHAT], "n": 2})
+        assert (sent.status, len(sent.json["choices"])) == (200, 2)
+
+
+def test_several_choices_of_a_response_are_refused_where_the_function_would_hear_of_them(serve: Serve) -> None:  # R9
+    called: list[Any] = []
+
+    def choices(messages: Any, n: int = 1) -> list[str]:
+        called.append(n)
+        return ["Hello."] * n
+
+    sent = send(RESPONSES, choices, serve, n=3)
+    assert (sent.status, sent.error["param"], called) == (400, "n", [])
+    assert send(RESPONSES, text, serve, n=3).status == 200
+
+
 @pytest.mark.parametrize("function_is_async", [False, True])
 def test_function_that_declares_n_returns_choices(function_is_async: bool, serve: Serve) -> None:  # R9
     def choices(messages: Any, n: int = 1) -> list[Any]:
