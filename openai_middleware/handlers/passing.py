@@ -41,6 +41,8 @@ class PassingChunks:
         rendering = self._rendering
         if rendering is None and is_chunk(item):
             return self._passed(item)
+        if item is None or item == "":
+            return b""
         if not self._only_replies:
             # A function that writes its own events may go on with that.
             if item == "[DONE]":

@@ -86,8 +86,8 @@ def test_text_and_usage_after_chunks_belong_to_their_answer(  # R34 R4 R31
 
 
 def test_chunks_alone_leave_as_they_are(yielding: Any, serve: Serve) -> None:  # R34 S2
-    chunks = [{**HELLO, "own": 1}, STOP]
-    sent = send(CHAT, yielding(*chunks), serve, stream=True, **WITH_USAGE)
+    items = [{**HELLO, "own": 1}, None, "", STOP]
+    sent = send(CHAT, yielding(*items), serve, stream=True, **WITH_USAGE)
     assert documents(sent) == [HELLO, STOP]
 
 
