@@ -69,8 +69,9 @@ class Handler:
         if self._first_name is not None:
             self._taken.add(self._first_name)
         self._takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        # What nobody looks at is refused before the function is called, which may have its costs.
-        self._choices = [] if self._takes_all else [name for name in CHOICES if name not in self._names]
+        # What the function cannot see is refused before it is called, which may have its costs.
+        sees_all = self._takes_all or self._takes_first or self._takes_call
+        self._choices = [] if sees_all else [name for name in CHOICES if name not in self._names]
         method = getattr(function, "__call__", function)  # noqa: B004 - an object with an async __call__ is one too
         self.is_async = any(iscoroutinefunction(f) or inspect.isasyncgenfunction(f) for f in (function, method))
 

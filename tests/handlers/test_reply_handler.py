@@ -266,8 +266,8 @@ def test_several_choices_are_refused_before_a_handler_of_one_operation_is_called
 ) -> None:  # R9
     called: list[Any] = []
 
-    def handle(body: Any, *, model: str) -> str:
-        called.append(body)
+    def handle(*, model: str) -> str:
+        called.append(model)
         return "Hello."
 
     dispatch = Dispatcher()
