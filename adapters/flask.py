@@ -99,8 +99,9 @@ Raises RuntimeError where the request reached the view without the middleware, o
 def openai_view(function: Callable[..., Any]) -> Callable[..., flask.Response]:
     """Make a view of a function that is called as `function(body, **kwargs)` with the kwargs that it declares.
 
-    What it returns becomes the answer: a dict, list, pydantic or SDK model becomes JSON, a generator (sync or async) an
-    event stream, an `openai_middleware.Response` itself. Coroutine functions work too.
+    What it returns becomes the answer: a reply (a str, a `Reply`, or an iterator of them) becomes what the client asked
+    for; a dict, list, pydantic or SDK model becomes JSON, any other generator (sync or async) an event stream, an
+    `openai_middleware.Response` itself. Coroutine functions work too.
     """
     handler = Handler(function)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import cache
@@ -108,7 +108,7 @@ class OwnLoop:
 
 
 def aiterate(
-    items: Iterator[Item] | AsyncIterator[Item], pool: ThreadPoolExecutor | None = None
+    items: Iterator[Item] | AsyncIterable[Item], pool: ThreadPoolExecutor | None = None
 ) -> AsyncIterator[Item]:
     """Items as an async iterator. Each step of a sync iterator runs in a thread, all of them in one context.
 
@@ -116,10 +116,12 @@ def aiterate(
         items: The items.
         pool: Where the steps run; None is the pool that all handlers share.
     """
-    return items if isinstance(items, AsyncIterator) else _InThreads(items, pool or shared_pool())
+    if isinstance(items, AsyncIterable):
+        return _async_iterator(items)
+    return _InThreads(items, pool or shared_pool())
 
 
-def iterate(items: Iterator[Item] | AsyncIterator[Item], loop: OwnLoop | None = None) -> Iterator[Item]:
+def iterate(items: Iterator[Item] | AsyncIterable[Item], loop: OwnLoop | None = None) -> Iterator[Item]:
     """Items as a sync iterator. An async iterator runs on an event loop, from its first step to its end in one task.
 
     Args:
@@ -128,10 +130,15 @@ def iterate(items: Iterator[Item] | AsyncIterator[Item], loop: OwnLoop | None = 
             items. None is one of its own.
     """
     if not isinstance(items, Iterator):
-        return _OnLoop(items, loop or OwnLoop())
+        return _OnLoop(_async_iterator(items), loop or OwnLoop())
     if loop is not None:
         loop.close()
     return items
+
+
+def _async_iterator(items: AsyncIterable[Item]) -> AsyncIterator[Item]:
+    # Of an iterator, `aiter` may give another one that does not close it, as of the streams of SDKs.
+    return items if isinstance(items, AsyncIterator) else aiter(items)
 
 
 def close(items: object) -> None:
@@ -220,6 +227,44 @@ class _OnLoop(Iterator[Item], Generic[Item]):
             self._loop.run(aclose(self._items))
         finally:
             self._loop.close()
+
+
+class Rest(Iterator[Item], Generic[Item]):
+    """What is left of items whose first one was taken. A generator that never started would not close them."""
+
+    def __init__(self, rest: Iterator[Item], items: Iterator[Any]) -> None:
+        self._rest = rest
+        self._items = items
+
+    def __next__(self) -> Item:
+        return next(self._rest)
+
+    def close(self) -> None:
+        """Close all of it, once."""
+        items, self._items = self._items, iter(())
+        close(self._rest)
+        close(items)
+
+
+class AsyncRest(AsyncIterator[Item], Generic[Item]):
+    """The same, async."""
+
+    def __init__(self, rest: AsyncIterator[Item], items: AsyncIterator[Any]) -> None:
+        self._rest = rest
+        self._items: AsyncIterator[Any] | None = items
+
+    def __aiter__(self) -> AsyncIterator[Item]:
+        # What is iterated is the generator itself: a step through here would cost as much as a piece of text.
+        return self._rest
+
+    def __anext__(self) -> Awaitable[Item]:
+        return anext(self._rest)
+
+    async def aclose(self) -> None:
+        """Close all of it, once."""
+        items, self._items = self._items, None
+        await aclose(self._rest)
+        await aclose(items)
 
 
 async def _next(items: AsyncIterator[Any]) -> Any:

@@ -40,10 +40,12 @@ class CallHandler(Protocol):
     Attributes:
         name: What messages call the function.
         takes_choices: Whether requests for several choices are its business.
+        only_replies: Whether all that it gives has to be a reply.
     """
 
     name: str
     takes_choices: bool
+    only_replies: bool
 
     def run(self, call: OpenAICall, *first: Any, loop: OwnLoop | None = None) -> Any:
         """Handle a call in sync code.

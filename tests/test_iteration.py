@@ -62,6 +62,39 @@ def test_sync_iterator_without_a_loop_is_what_it_is() -> None:
     assert iterate(items) is items
 
 
+class SDKStream(AsyncIterator[int]):
+    """An iterator that is iterated by another one, which does not close it."""
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        yield 1
+
+    async def __anext__(self) -> int:
+        raise StopAsyncIteration
+
+
+async def test_async_iterator_that_is_iterated_by_another_one_is_what_it_is_too() -> None:
+    items = SDKStream()
+
+    assert aiterate(items) is items
+
+
+class Numbers:
+    """What can be iterated, and is no iterator itself."""
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        for number in range(3):
+            await asyncio.sleep(0)
+            yield number
+
+
+async def test_async_iterable_on_a_loop_is_iterated() -> None:
+    assert await collected(aiterate(Numbers())) == [0, 1, 2]
+
+
+def test_async_iterable_without_a_loop_is_iterated() -> None:
+    assert list(iterate(Numbers())) == [0, 1, 2]
+
+
 # --- sync on a loop
 
 

@@ -243,7 +243,7 @@ def _redirected(request: HttpRequest, app_request: AppRequest, path: str) -> Htt
             "method": app_request.method,
             "path": app_request.path,
             "raw_path": app_request.raw_path,
-            "query_string": app_request.query,
+            "query_string": request.scope["query_string"] if app_request.query is None else app_request.query,
             "headers": app_request.headers,
         }
     else:

@@ -18,8 +18,9 @@ OPENAI_VIEW: Final = "is_openai_view"
 def openai_view(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a view of a function that is called as `function(request, **kwargs)` with the kwargs that it declares.
 
-    What it returns becomes the answer: a dict, list, pydantic or SDK model becomes JSON, a generator (sync or async) an
-    event stream, an `openai_middleware.Response` itself. Sync and async functions work under WSGI and ASGI alike.
+    What it returns becomes the answer: a reply (a str, a `Reply`, or an iterator of them) becomes what the client asked
+    for; a dict, list, pydantic or SDK model becomes JSON, any other generator (sync or async) an event stream, an
+    `openai_middleware.Response` itself. Sync and async functions work under WSGI and ASGI alike.
     """
     if isinstance(function, partial):
         # From `method_decorator`: a bound method that claims the signature of the unbound one, `self` included.

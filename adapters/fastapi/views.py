@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, get_args, get_origin
 
 from fastapi import BackgroundTasks, Depends, params
+from fastapi.dependencies.utils import get_typed_signature
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from typing_extensions import TypeAliasType
 
 from openai_middleware.adapters.fastapi.calls import openai_call
 from openai_middleware.adapters.fastapi.responses import HandlerResponse
@@ -26,18 +28,22 @@ def openai_view(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Use it below the decorator of the route, as in `@app.post("/v1/chat/completions")`. FastAPI fills the parameters
     that are its own: those with `Depends`, `Security`, `Header` and the like, and those of the types that it injects,
-    such as `Request`. Where the first parameter is one of them, the function does without the body.
+    such as `Request`. Where the first parameter is one of them, the function gets the body by a parameter named `body`,
+    or does without it.
 
     What it returns becomes the answer: a reply (a str, a `Reply`, or an iterator of them) becomes what the client asked
     for; a dict, list, pydantic or SDK model becomes JSON, any other generator (sync or async) an event stream, an
     `openai_middleware.Response` itself.
     """
-    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+    parameters = _parameters(function)
     own = [parameter for parameter in parameters if _is_of_fastapi(parameter)]
     handler = Handler(function, takes_body=not (parameters and parameters[0] in own))
+    names_body = handler.declares("body") and all(parameter.name != "body" for parameter in own)
 
     async def view(**given: Any) -> Response:
         call: OpenAICall = given.pop(_CALL)
+        if names_body:
+            given["body"] = call.body
         with reporting(call):
             return HandlerResponse(await arespond(_Given(handler, given), call), call)
 
@@ -48,6 +54,23 @@ def openai_view(function: Callable[..., Any]) -> Callable[..., Any]:
     call = inspect.Parameter(_CALL, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
     view.__signature__ = inspect.Signature([*by_keyword, call], return_annotation=Response)  # type: ignore[attr-defined]
     return view
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters with their annotations; those whose names are there for type checkers alone stay as they are."""
+    try:
+        signature = inspect.signature(function, eval_str=True)
+    except NameError:
+        signature = get_typed_signature(function)
+    return [
+        parameter.replace(annotation=_unaliased(parameter.annotation)) for parameter in signature.parameters.values()
+    ]
+
+
+def _unaliased(annotation: Any) -> Any:
+    while isinstance(annotation, TypeAliasType):
+        annotation = annotation.__value__
+    return annotation
 
 
 def _is_of_fastapi(parameter: inspect.Parameter) -> bool:
@@ -61,6 +84,8 @@ def _is_of_fastapi(parameter: inspect.Parameter) -> bool:
 
 class _Given:
     """A function with what FastAPI has filled in. See `CallHandler`."""
+
+    only_replies = False
 
     def __init__(self, handler: Handler, given: Mapping[str, Any]) -> None:
         self._handler = handler

@@ -93,7 +93,9 @@ class ASGIDriver:
             app_scope["headers"] = request.headers
             app_scope[CALL_KEY] = call
             if request.raw_path is not None:
-                app_scope["raw_path"], app_scope["query_string"] = request.raw_path, request.query or b""
+                app_scope["raw_path"] = request.raw_path
+            if request.query is not None:
+                app_scope["query_string"] = request.query
             del body, message, request  # a stream may last for hours, and needs its body no longer
             if exchange.handler is not None:
                 await answer_call(exchange.handler, call, outgoing.receive, outgoing.send)

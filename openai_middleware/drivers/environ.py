@@ -29,7 +29,7 @@ def keys_left_out(environ: Mapping[str, Any], request: AppRequest) -> list[str]:
 
 def redirected(environ: Mapping[str, Any], request: AppRequest) -> dict[str, Any]:
     """What a request to another route has in the environ beside its path and its body."""
-    query = (request.query or b"").decode("latin-1")
+    query = environ.get("QUERY_STRING", "") if request.query is None else request.query.decode("latin-1")
     target = (request.raw_path or b"").decode("latin-1") + (f"?{query}" if query else "")
     kinds = [value.decode("latin-1") for name, value in request.headers if name.lower() == b"content-type"]
     own = {"REQUEST_METHOD": request.method, "QUERY_STRING": query, "CONTENT_TYPE": kinds[-1] if kinds else ""}

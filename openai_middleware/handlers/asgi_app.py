@@ -26,9 +26,10 @@ class HandlerApp:
     """An ASGI app made of a plain function; wrap it with `OpenAIMiddleware`.
 
     The handler is called as `handler(body, **kwargs)` with those of the call's kwargs that it declares. A sync function
-    runs in a thread, a coroutine function on the event loop. What it returns becomes the answer: a dict, list, pydantic
-    or SDK model becomes JSON, a generator (sync or async) an event stream, a `Response` itself. An `OpenAIError` that
-    it raises becomes an envelope; any other exception is logged and becomes a 500 that SDKs do not retry.
+    runs in a thread, a coroutine function on the event loop. What it returns becomes the answer: a reply (a str, a
+    `Reply`, or an iterator of them) becomes what the client asked for; a dict, list, pydantic or SDK model becomes
+    JSON, any other generator (sync or async) an event stream, a `Response` itself. An `OpenAIError` that it raises
+    becomes an envelope; any other exception is logged and becomes a 500 that SDKs do not retry.
 
     Args:
         handler: The function, or a `Dispatcher` with one for each operation.
@@ -37,13 +38,13 @@ class HandlerApp:
             that nobody on the way takes the connection for dead. None: never.
 
     Raises:
-        ValueError: `threads` is less than one, or `keep_alive` is not above zero.
+        ValueError: `threads` is less than one, or `keep_alive` is no number above zero.
     """
 
     def __init__(
         self, handler: HandlerFunction | Dispatcher, *, threads: int | None = None, keep_alive: float | None = None
     ) -> None:
-        if keep_alive is not None and not keep_alive > 0:
+        if keep_alive is not None and (type(keep_alive) not in (int, float) or not keep_alive > 0):
             raise ValueError(f"keep_alive is a number of seconds above zero, not {keep_alive!r}.")
         self._keep_alive = keep_alive
         self._handler = as_handler(handler)

@@ -49,6 +49,7 @@ class _Bridged:
     """A function with the call that it gets."""
 
     takes_choices = False
+    only_replies = True
 
     def __init__(self, handler: CallHandler, call: OpenAICall) -> None:
         self._handler = handler

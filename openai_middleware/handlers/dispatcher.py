@@ -64,7 +64,13 @@ class Dispatcher:
                 )
                 continue
             with mistakes:
-                made(str(operation))(function)
+                try:
+                    made(str(operation))(function)
+                except (TypeError, ValueError) as error:
+                    if isinstance(error, ConfigurationError):
+                        raise
+                    hint = "Let all its parameters but the first be such that a keyword fills them."
+                    mistakes.add("handler_signature", f"{error}", function, hint, f"handlers.{operation}")
         mistakes.report()
         return made
 
@@ -115,16 +121,22 @@ class Dispatcher:
                 `models.list` lists them.
 
         Raises:
-            ConfigurationError: An operation takes no replies.
+            ConfigurationError: An operation takes no replies, or the model is no name.
         """
-        if len(operations) == 1 and callable(operations[0]):
-            return self._register_reply(operations[0], (None,), model)
         mistakes = Mistakes()
-        for operation in operations:
-            if operation not in RENDERINGS:
+        if model is not None and (type(model) is not str or not model):
+            hint = "Write the name that clients ask for, as in model='support-agent'."
+            mistakes.add("reply_model", "A model is a str that is not empty.", model, hint, "reply")
+        is_bare = len(operations) == 1 and callable(operations[0])
+        for operation in () if is_bare else operations:
+            if operation not in tuple(RENDERINGS):
                 hint = f"These do: {', '.join(RENDERINGS)}."
+                if isinstance(operation, str) and self._contract.operation(operation) is None:
+                    hint += f" A model is named by model={operation!r}."
                 mistakes.add("reply_operation", "This operation takes no replies.", operation, hint, "reply")
         mistakes.report()
+        if is_bare:
+            return self._register_reply(operations[0], (None,), model)
         return lambda function: self._register_reply(function, operations or (None,), model)
 
     def _register_reply(

@@ -11,6 +11,8 @@ from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 
 from openai_middleware.errors import InternalServerError, NotFoundError, OpenAIError, UnprocessableEntityError
 from openai_middleware.iteration import OwnLoop, shared_pool
+from openai_middleware.replies.forms import RENDERINGS, refuse_choices
+from openai_middleware.replies.rendering import CHOICES
 from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, OpenAICall
 from openai_middleware.request.path import printable
 
@@ -33,11 +35,14 @@ class Handler:
     Attributes:
         name: What messages call the function.
         takes_choices: Whether requests for several choices are its business.
+        only_replies: See `CallHandler`.
         is_async: Whether calling the function blocks nothing: it is a coroutine or an async generator function.
 
     Raises:
         TypeError: It requires a positional-only parameter beside the first: kwargs cannot fill that.
     """
+
+    only_replies = False
 
     def __init__(self, function: HandlerFunction, *, takes_body: bool = True) -> None:
         parameters = list(inspect.signature(function).parameters.values())
@@ -64,6 +69,9 @@ class Handler:
         if self._first_name is not None:
             self._taken.add(self._first_name)
         self._takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        # What the function cannot see is refused before it is called, which may have its costs.
+        sees_all = self._takes_all or self._takes_first or self._takes_call
+        self._choices = [] if sees_all else [name for name in CHOICES if name not in self._names]
         method = getattr(function, "__call__", function)  # noqa: B004 - an object with an async __call__ is one too
         self.is_async = any(iscoroutinefunction(f) or inspect.isasyncgenfunction(f) for f in (function, method))
 
@@ -81,16 +89,18 @@ class Handler:
 
         Raises:
             UnprocessableEntityError: The function requires an argument that the request does not have.
+            BadRequestError: The request asks for several choices of a reply, and the function does not take that.
         """
         given = call.kwargs if kwargs is None else kwargs
+        if self._choices and call.operation in RENDERINGS:
+            refuse_choices(given, self._choices)
         if call.operation is not None and isinstance(call.body, dict) and not given.keys() >= self._fields:
             # What clients send beside OpenAI's own fields (the SDK's `extra_body`) is for whoever names it.
             own = {name: call.body[name] for name in self._fields & call.body.keys() if name not in call.kwargs}
             given = {**own, **given}
         missing = [name for name in self._required if name not in given]
         if missing:
-            message = f"Missing required parameter: '{missing[0]}'."
-            raise UnprocessableEntityError(message, param=missing[0], code="missing_required_parameter")
+            raise missing_parameter(missing[0])
         arguments = {
             name: value
             for name, value in given.items()
@@ -174,6 +184,12 @@ def reported(error: Exception, call: OpenAICall) -> InternalServerError:
     name = call.operation or f"{call.method} {printable(call.path)}"
     logger.error("%s: the handler failed (request %s).", name, call.request_id, exc_info=error)
     return InternalServerError("The server had an error while processing your request.")
+
+
+def missing_parameter(name: str) -> UnprocessableEntityError:
+    """What a client gets that left out what a function requires."""
+    message = f"Missing required parameter: '{name}'."
+    return UnprocessableEntityError(message, param=name, code="missing_required_parameter")
 
 
 def unsupported(call: OpenAICall) -> NotFoundError:

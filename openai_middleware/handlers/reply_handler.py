@@ -4,7 +4,7 @@ from collections.abc import AsyncIterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from openai_middleware.handlers.handler import Handler, HandlerFunction
+from openai_middleware.handlers.handler import Handler, HandlerFunction, missing_parameter
 from openai_middleware.handlers.response import Response
 from openai_middleware.iteration import OwnLoop
 from openai_middleware.replies.chat_call import CHAT
@@ -30,10 +30,13 @@ class ReplyHandler:
     Attributes:
         name: What messages call the function.
         takes_choices: Whether requests for several choices reach it.
+        only_replies: See `CallHandler`.
 
     Raises:
         TypeError: See `Handler`.
     """
+
+    only_replies = True
 
     def __init__(self, function: HandlerFunction) -> None:
         self._handler = Handler(function)
@@ -65,8 +68,11 @@ class ReplyHandler:
         return self
 
     def _request(self, call: OpenAICall) -> ChatRequest:
-        if not (self.takes_choices and call.operation == CHAT):
+        if not self.takes_choices:
             refuse_choices(call.kwargs)
+        elif call.operation != CHAT:
+            # A function that names a field gets it from the body too, where OpenAI has none of that name.
+            refuse_choices({**call.body, **call.kwargs} if isinstance(call.body, dict) else call.kwargs)
         return ChatRequest(call.operation, call.kwargs, call.history)
 
     def _kwargs(self, request: ChatRequest) -> Mapping[str, Any]:
@@ -106,12 +112,13 @@ class ModelHandler:
 
         Raises:
             NotFoundError: No function has this name.
+            UnprocessableEntityError: No function takes all models, and the request has none.
         """
         model = call.kwargs.get("model")
         handler = self._handlers.get(model) if isinstance(model, str) else None
         handler = handler or self._default
         if handler is None:
-            raise unknown_model(model)
+            raise missing_parameter("model") if model is None else unknown_model(model)
         return handler
 
 
@@ -122,7 +129,7 @@ class ModelRetrieveHandler:
         models: What answers `models.list`.
     """
 
-    takes_choices = False
+    takes_choices = only_replies = False
 
     def __init__(self, models: Handler) -> None:
         self._models = models

@@ -4,7 +4,7 @@ The first item of an iterator is awaited: until then, a failure is a status.
 """
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any, Final
@@ -13,11 +13,13 @@ from asgiref.sync import async_to_sync
 
 from openai_middleware.errors import OpenAIError
 from openai_middleware.handlers.handler import reported
+from openai_middleware.handlers.passing import PassingChunks
 from openai_middleware.handlers.reply_handler import Choices
 from openai_middleware.handlers.response import Response
-from openai_middleware.iteration import OwnLoop, aclose, aiterate, close, iterate
+from openai_middleware.iteration import AsyncRest, OwnLoop, Rest, aclose, aiterate, close, iterate
 from openai_middleware.mapping.json_codec import encoded
 from openai_middleware.replies.chat import ChatRendering
+from openai_middleware.replies.chat_call import CHAT
 from openai_middleware.replies.chat_reader import is_chat_object
 from openai_middleware.replies.forms import RENDERINGS, is_reply, plain_answer, refuse_choices
 from openai_middleware.replies.rendering import NotAReplyError, Rendering
@@ -89,11 +91,11 @@ def _response(answering: "_Answering", result: Any, loop: OwnLoop) -> Response:
     try:
         item = next(items, _END)
         if not answering.is_said(item):
-            return Response(_Rest(chain((item,), items), items))
+            return Response(Rest(_passed(answering, item, items), items))
         rendering = answering.begin()
         ready = answering.fed(rendering, item)
         if answering.is_stream:
-            return answering.rendered(_Rest(_events(answering, rendering, ready, items), items))
+            return answering.rendered(Rest(_events(answering, rendering, ready, items), items))
         for item in items:
             answering.fed(rendering, item)
     except BaseException:
@@ -127,11 +129,11 @@ async def _aresponse(answering: "_Answering", result: Any, pool: ThreadPoolExecu
     try:
         item = await anext(items, _END)
         if not answering.is_said(item):
-            return Response(_AsyncRest(_apreceded(item, items), items))
+            return Response(AsyncRest(_apassed(answering, item, items), items))
         rendering = answering.begin()
         ready = answering.fed(rendering, item)
         if answering.is_stream:
-            return answering.rendered(_AsyncRest(_aevents(answering, rendering, ready, items), items))
+            return answering.rendered(AsyncRest(_aevents(answering, rendering, ready, items), items))
         async for item in items:
             answering.fed(rendering, item)
     except BaseException:
@@ -155,10 +157,24 @@ class _Answering:
         return self._takes_replies and isinstance(result, Iterator | AsyncIterable)
 
     def is_said(self, item: Any) -> bool:
-        """Whether the first item of an iterator shows that its items are a reply."""
+        """Whether a result, or the first item of an iterator, is a reply that is to be rendered.
+
+        Raises:
+            TypeError: It is no reply, and the function gives nothing else.
+        """
         if item is _END or is_reply(item):
             return True
-        return self.call.operation != "chat.completions.create" and is_chat_object(item)
+        if is_chat_object(item):
+            return self.call.operation != CHAT
+        if self._handler.only_replies:
+            raise self.named(NotAReplyError(item))
+        return False
+
+    def passing(self, first: Any) -> PassingChunks | None:
+        """What becomes of items that are not to be rendered; None where they leave as they are."""
+        if not is_chat_object(first):
+            return None
+        return PassingChunks(self.call, first, only_replies=self._handler.only_replies)
 
     def begin(self) -> Rendering:
         """Begin a reply."""
@@ -175,7 +191,7 @@ class _Answering:
         try:
             return rendering.feed(None if item is _END else item)
         except NotAReplyError as error:
-            raise self._named(error) from None
+            raise self.named(error) from None
 
     def whole(self, result: Any) -> Response:
         """The response that a result is which is no iterator."""
@@ -219,7 +235,7 @@ class _Answering:
     def failed(self, rendering: Rendering, error: Exception) -> bytes:
         """What ends a stream whose handler failed; the log has the rest."""
         if isinstance(error, NotAReplyError):
-            error = self._named(error)
+            error = self.named(error)
         if not isinstance(error, OpenAIError):
             error = reported(error, self.call)
         else:
@@ -228,7 +244,8 @@ class _Answering:
             logger.warning(message, call.operation, error.status_code, error.code or error.type, call.request_id)
         return rendering.fail(error)
 
-    def _named(self, error: NotAReplyError) -> TypeError:
+    def named(self, error: NotAReplyError) -> TypeError:
+        """An error that names the function besides, for the log."""
         return TypeError(f"{self._handler.name} gave no reply: {error}.")
 
 
@@ -260,45 +277,31 @@ async def _aevents(
     yield ready
 
 
-async def _apreceded(item: Any, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    yield item
-    async for following in items:
-        yield following
+def _passed(answering: _Answering, first: Any, items: Iterator[Any]) -> Iterator[Any]:
+    passing = answering.passing(first)
+    if passing is None:
+        yield first
+        yield from items
+        return
+    try:
+        for item in chain((first,), items):
+            if ready := passing.feed(item):
+                yield ready
+    except NotAReplyError as error:
+        raise answering.named(error) from None
+    yield passing.finish()
 
 
-class _Rest(Iterator[Any]):
-    """What is left of items whose first one was taken. A generator that never started would not close them."""
-
-    def __init__(self, rest: Iterator[Any], items: Iterator[Any]) -> None:
-        self._rest = rest
-        self._items = items
-
-    def __next__(self) -> Any:
-        return next(self._rest)
-
-    def close(self) -> None:
-        """Close all of it, once."""
-        items, self._items = self._items, iter(())
-        close(self._rest)
-        close(items)
-
-
-class _AsyncRest(AsyncIterator[Any]):
-    """The same, async."""
-
-    def __init__(self, rest: AsyncIterator[Any], items: AsyncIterator[Any]) -> None:
-        self._rest = rest
-        self._items: AsyncIterator[Any] | None = items
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        # What is iterated is the generator itself: a step through here would cost as much as a piece of text.
-        return self._rest
-
-    def __anext__(self) -> Awaitable[Any]:
-        return anext(self._rest)
-
-    async def aclose(self) -> None:
-        """Close all of it, once."""
-        items, self._items = self._items, None
-        await aclose(self._rest)
-        await aclose(items)
+async def _apassed(answering: _Answering, first: Any, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    passing = answering.passing(first)
+    yield first if passing is None else passing.feed(first)
+    try:
+        async for item in items:
+            if passing is None:
+                yield item
+            elif ready := passing.feed(item):
+                yield ready
+    except NotAReplyError as error:
+        raise answering.named(error) from None
+    if passing is not None:
+        yield passing.finish()

@@ -1,6 +1,6 @@
 """A reply as a chat completion, whole or in chunks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -8,7 +8,7 @@ import msgspec
 from openai_middleware.answer.answer import told_to_client
 from openai_middleware.identifiers import new_identifier
 from openai_middleware.mapping.json_codec import encoded
-from openai_middleware.replies.rendering import PieceRendering, now, tools_of
+from openai_middleware.replies.rendering import PieceRendering, asks_for_usage, now, tools_of
 from openai_middleware.replies.reply import FinishReason, Usage
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -23,7 +23,12 @@ class ChatRendering(PieceRendering):
         request: The fields of the request.
         source: An object of the app that the reply is made of: its id, time and model are kept. Otherwise they are new,
             and the model is the request's.
+
+    Attributes:
+        has_ended: Whether the finish reason has left in a chunk of the app, and nothing was said since.
     """
+
+    has_ended = False
 
     def __init__(self, request: Mapping[str, Any], source: Mapping[str, Any] | None = None) -> None:
         source = source or {}
@@ -39,8 +44,7 @@ class ChatRendering(PieceRendering):
         self._choice = _Choice(0)
         self._choices = [self._choice]
         if self._is_stream:
-            options = request.get("stream_options")
-            self._includes_usage = isinstance(options, dict) and options.get("include_usage") is True
+            self._includes_usage = asks_for_usage(request)
             self._head = b"data: " + encoded(identity | {"object": "chat.completion.chunk"})[:-1] + b',"choices":'
             self._tail = b',"usage":null}\n\n' if self._includes_usage else b"}\n\n"
             self.choose(0)
@@ -57,14 +61,28 @@ class ChatRendering(PieceRendering):
         self._text_head = self._head + b'[{"index":%d,"delta":{"content":' % index
         self._text_tail = b'},"logprobs":null,"finish_reason":null}]' + self._tail
 
+    def follow(self, chunks: Iterable[Any], *, is_open: bool) -> None:
+        """Go on after chunks of the app that have left as they are.
+
+        Args:
+            chunks: Those that hold calls.
+            is_open: Whether the role has left in any.
+        """
+        for chunk in chunks:
+            self.feed(chunk)
+        if self._reader is not None:
+            for piece in self._reader.let_go():
+                self.feed(piece)
+        self._choice.is_open = is_open
+
     def finish(self) -> bytes:
         """See `Rendering.finish`."""
         if not self._is_stream:
             return super().finish()
         ready = self._opening() + super().finish()
-        for choice in self._choices:
+        for choice in () if self.has_ended else self._choices:
             self.choose(choice.index)
-            ready += self._chunk({}, self._reason())
+            ready += self._ended() + self._chunk({}, self._reason())
         if self._includes_usage and self.usage is not None:
             ready += self._head + b'[],"usage":' + encoded(chat_usage(self.usage)) + b"}\n\n"
         return ready + DONE
@@ -129,18 +147,22 @@ class ChatRendering(PieceRendering):
         return self._chunk({"refusal": text})
 
     def _tool_call(self, name: str, identifier: str | None, arguments: str, *, is_whole: bool) -> bytes:
+        ready = self._ended()
         calls = self._choice.calls
         call = _Call(identifier or new_identifier("call_"), name, is_custom=self._is_custom(name))
         calls.append(call)
         if not self._is_legacy:
-            ready = self._chunk({"tool_calls": [{"index": len(calls) - 1, **call.as_object("")}]})
+            ready += self._chunk({"tool_calls": [{"index": len(calls) - 1, **call.as_object("")}]})
         elif len(calls) == 1:
-            ready = self._chunk({"function_call": {"name": name, "arguments": ""}})
-        else:
-            ready = b""
-        if call.is_custom and arguments == "{}":
-            return ready
-        return ready + self._arguments(arguments) if arguments else ready
+            ready += self._chunk({"function_call": {"name": name, "arguments": ""}})
+        if arguments:
+            return ready + self._arguments(arguments)
+        return ready + self._ended() if is_whole else ready
+
+    def _ended(self) -> bytes:
+        """End the last call: readers take an empty text for broken arguments, where a function needs none."""
+        calls = self._choice.calls
+        return self._arguments("{}") if calls and not (calls[-1].arguments or calls[-1].is_custom) else b""
 
     def _is_custom(self, name: str) -> bool:
         tools = (tool.get("custom") for tool in tools_of(self._request) if tool.get("type") == "custom")
@@ -216,6 +238,9 @@ def chat_usage(usage: Usage) -> dict[str, Any]:
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.total,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }

@@ -32,14 +32,15 @@ def chat_call(call: OpenAICall, path: str) -> OpenAICall:
         kwargs["stream_options"] = options | {"include_usage": True}
     if REQUEST_PATH in kwargs:
         kwargs[REQUEST_PATH] = path
-    body = {name: value for name, value in kwargs.items() if name not in (REQUEST_PATH, REQUEST_METHOD)}
+    besides = (REQUEST_PATH, REQUEST_METHOD, *call.query_params)
+    body = {name: value for name, value in kwargs.items() if name not in besides}
     return OpenAICall(
         operation=CHAT,
         method=call.method,
         path=path,
         path_params=call.path_params,
-        query_params={},
-        arguments=Arguments((body, body, kwargs)),
+        query_params=call.query_params,
+        arguments=Arguments((body, body, {**kwargs, **call.query_params})),
         request_headers=call.request_headers,
         request_id=call.request_id,
     )

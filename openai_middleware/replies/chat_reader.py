@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, get_args
 
-from openai_middleware.mapping.json_codec import UNDECODABLE, value_of
+from openai_middleware.mapping.json_codec import UNDECODABLE, encoded, value_of
 from openai_middleware.replies.pieces import CallArguments, CallStart, Piece
 from openai_middleware.replies.reply import FinishReason, Reply, Usage, fields_of_object
 
@@ -18,6 +18,13 @@ def is_chat_object(value: Any) -> bool:
         # Servers leave out what they think nobody reads.
         return value.get("object") in _KINDS or ("object" not in value and isinstance(value.get("choices"), list))
     return getattr(value, "object", None) in _KINDS
+
+
+def is_chunk(value: Any) -> bool:
+    """Whether a value is a chunk of a chat completion."""
+    if not is_chat_object(value):
+        return False
+    return bool((value.get("object") if isinstance(value, Mapping) else value.object) != "chat.completion")
 
 
 class ChatReader:
@@ -50,6 +57,11 @@ class ChatReader:
         if fields.get("usage") is not None:
             yield _usage(fields["usage"])
 
+    def let_go(self) -> Iterator[Piece]:
+        """The pieces that were kept back, of calls that may go on."""
+        for call in self._waiting:
+            yield from call.leave()
+
     def finish(self) -> Iterator[Piece]:
         """The pieces that were kept back."""
         while self._waiting:
@@ -69,12 +81,12 @@ class ChatReader:
 
     def _read_message(self, message: Mapping[str, Any]) -> Iterator[Piece]:
         reasoning = message.get("reasoning_content") or message.get("reasoning")
-        text, refusal = message.get("content"), message.get("refusal")
+        text, refusal = _text_of(message.get("content")), message.get("refusal")
         said: list[Piece] = [
             piece
             for piece in (
                 Reply(reasoning=reasoning) if isinstance(reasoning, str) and reasoning else None,
-                text if isinstance(text, str) and text else None,
+                text or None,
                 Reply(refusal=refusal) if isinstance(refusal, str) and refusal else None,
             )
             if piece is not None
@@ -95,7 +107,9 @@ class ChatReader:
 
     def _read_call(self, fragment: Mapping[str, Any], index: int) -> Iterator[Piece]:
         call = self._calls.get(index)
-        if call is None:
+        if call is None or is_other_call(call.id, fragment.get("id")):
+            if call is not None:
+                call.has_ended = True
             call = self._calls[index] = _Call()
             self._waiting.append(call)
         details = fragment.get("function") or fragment.get("custom")
@@ -108,11 +122,25 @@ class ChatReader:
             self._waiting.popleft()
 
 
+def is_other_call(known: Any, identifier: Any) -> bool:
+    """Whether a fragment with this id begins another call than the one that is known at its index.
+
+    Servers that know whole calls alone give all of them the same index, or none.
+    """
+    return bool(known) and isinstance(identifier, str) and identifier not in ("", known)
+
+
 class _Call:
-    """A tool call whose pieces come in."""
+    """A tool call whose pieces come in.
+
+    Attributes:
+        id: Its id, as soon as it is known.
+        has_ended: Whether no more fragments can come.
+    """
 
     def __init__(self) -> None:
-        self._id: str | None = None
+        self.id: str | None = None
+        self.has_ended = False
         self._name: str | None = None
         self._arguments: list[str] = []
         self._left = 0
@@ -121,14 +149,19 @@ class _Call:
     def take(self, identifier: Any, name: Any, arguments: Any) -> None:
         """Take what a fragment says."""
         if isinstance(identifier, str) and identifier:
-            self._id = identifier
+            self.id = identifier
         if isinstance(name, str) and name:
             self._name = name
         if isinstance(arguments, str) and arguments:
             self._arguments.append(arguments)
+        elif isinstance(arguments, Mapping):
+            # Some servers give the arguments of a whole call as the object that they are.
+            self._arguments.append(encoded(arguments).decode())
 
     def is_complete(self) -> bool:
-        """Whether the arguments are an object that has ended."""
+        """Whether the call has ended, as far as its arguments tell: they are an object that has."""
+        if self.has_ended:
+            return True
         if not self._arguments or not self._arguments[-1].rstrip().endswith("}"):
             return False
         try:
@@ -143,10 +176,19 @@ class _Call:
             return
         if not self._has_begun:
             self._has_begun = True
-            yield CallStart(self._name, self._id)
+            yield CallStart(self._name, self.id)
         pieces, self._left = self._arguments[self._left :], len(self._arguments)
         if pieces:
             yield CallArguments("".join(pieces))
+
+
+def _text_of(content: Any) -> str:
+    """The text of a content: it, or that of its parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else ()
+    texts = (part.get("text") for part in parts if isinstance(part, Mapping))
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _usage(value: Any) -> Usage | None:

@@ -111,12 +111,24 @@ class _Messages:
         self._reasoning: list[str] = []
 
     def add(self, message: dict[str, Any]) -> None:
-        """Add a whole message; the reasoning before it becomes a part of it, where the assistant speaks."""
-        if message["role"] == "assistant":
-            message |= self._taken_reasoning()
-        else:
+        """Add a whole message; the reasoning before it becomes a part of it, where the assistant speaks.
+
+        What the assistant says between calls and their results is a part of the message that calls: chat wants the
+        results right after it.
+        """
+        if message["role"] != "assistant":
             self._reasoning = []
-        self.all.append(message)
+            self.all.append(message)
+            return
+        message |= self._taken_reasoning()
+        if not self._has_open_calls():
+            self.all.append(message)
+            return
+        last = self.all[-1]
+        for name, separator in (("content", ""), ("refusal", ""), ("reasoning_content", "\n")):
+            said = [text for text in (last.get(name), message.get(name)) if text]
+            if said:
+                last[name] = separator.join(said)
 
     def add_item(self, item: Any, place: str) -> None:
         """Add one item of an input.
@@ -146,16 +158,22 @@ class _Messages:
             case "item_reference":
                 message = f"Item with id '{item.get('id')}' not found. {_WAY_OUT}"
                 raise BadRequestError(message, param=place, code="item_not_found")
+            case None:
+                message = f"`{place}` is no item: an item has a `type`, or as a message a `role`."
+                raise BadRequestError(message, param=place, code="invalid_value")
             case _:
-                message = f"This server does not take items of type '{kind}'."
+                message = f"This server does not take items of type '{kind}': leave them out of `input`."
                 raise BadRequestError(message, param=place, code="unsupported_item")
 
     def _add_call(self, call: dict[str, Any]) -> None:
         last = self.all[-1] if self.all else None
         if last is None or last["role"] != "assistant" or self._reasoning:
-            last = {"role": "assistant", "content": None, **self._taken_reasoning()}
-            self.all.append(last)
-        last.setdefault("tool_calls", []).append(call)
+            self.add({"role": "assistant", "content": None})
+        self.all[-1].setdefault("tool_calls", []).append(call)
+
+    def _has_open_calls(self) -> bool:
+        """Whether the last message has calls, whose results may follow."""
+        return bool(self.all) and "tool_calls" in self.all[-1]
 
     def _taken_reasoning(self) -> dict[str, str]:
         texts, self._reasoning = self._reasoning, []
@@ -234,9 +252,8 @@ def _part(part: Any, where: str, place: str) -> dict[str, Any]:
 def _unsupported_part(part: Any, where: str, place: str) -> BadRequestError:
     kind = _kind(part)
     what = f"of type '{kind}'" if kind is not None else "that is no part"
-    return BadRequestError(
-        f"`{where}` has content {what}, which this server does not take.", param=place, code="unsupported_content"
-    )
+    message = f"`{where}` has content {what}, which this server does not take: leave it out."
+    return BadRequestError(message, param=place, code="unsupported_content")
 
 
 def _reasoning_text(item: Mapping[str, Any]) -> str:

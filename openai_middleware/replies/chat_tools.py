@@ -57,18 +57,33 @@ def chat_tool_choice(request: Mapping[str, Any], tools: Sequence[Mapping[str, An
     if isinstance(choice, Mapping):
         kind = choice.get("type")
         if kind in ("function", "custom"):
-            return {"type": kind, kind: {"name": choice.get("name")}}
+            return _named_tool(choice)
         if kind == "allowed_tools":
-            allowed = {"mode": choice.get("mode"), "tools": [_named_tool(tool) for tool in tools_of(choice)]}
-            return {"type": kind, kind: allowed}
-        message = f"This server has no tools of its own: it cannot take a `tool_choice` of type '{kind}'."
+            return _allowed_tools(choice)
+        message = f"This server has no tools of its own, such as '{kind}': choose one of the request's functions."
         raise BadRequestError(message, param="tool_choice", code="unsupported_value")
     if choice == "required" and not tools:
-        message = "`tool_choice` is 'required', and `tools` has no tool that this server can call."
-        raise BadRequestError(message, param="tool_choice", code="invalid_value")
+        raise _nothing_to_require()
     return choice
 
 
+def _allowed_tools(choice: Mapping[str, Any]) -> Any:
+    kinds = ("function", "custom")
+    allowed = [_named_tool(tool) for tool in tools_of(choice) if tool.get("type") in kinds]
+    if allowed:
+        return {"type": "allowed_tools", "allowed_tools": {"mode": choice.get("mode"), "tools": allowed}}
+    if choice.get("mode") == "required":
+        raise _nothing_to_require()
+    return "none"
+
+
 def _named_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
-    kind = tool.get("type")
-    return {"type": kind, kind: {"name": tool.get("name")}} if kind in ("function", "custom") else dict(tool)
+    kind = tool["type"]
+    return {"type": kind, kind: {"name": tool.get("name")}}
+
+
+def _nothing_to_require() -> BadRequestError:
+    message = (
+        "`tool_choice` requires a tool, and names none that this server can call: add a function, or leave it out."
+    )
+    return BadRequestError(message, param="tool_choice", code="invalid_value")

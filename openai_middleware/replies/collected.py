@@ -1,5 +1,6 @@
 """OpenAI's events for a client that asked for the whole object."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from openai_middleware.errors import InternalServerError, OpenAIError
 from openai_middleware.headers import Header, as_json
 from openai_middleware.mapping.json_codec import UNDECODABLE, value_of
 from openai_middleware.replies.turning import collector_of
+
+logger = logging.getLogger("openai_middleware")
 
 
 class CollectedEvents:
@@ -59,11 +62,13 @@ class CollectedEvents:
         """
         self._take(self._reader.feed(self._stream.finish()))
         self._take(self._reader.finish())
-        whole = self._collector.whole() if self._failure is None else None
+        if self._failure is not None:
+            raise self._failure
+        whole = self._collector.whole()
         if whole is None:
-            raise self._failure or InternalServerError(
-                f"{self._operation}: the app's stream ended before its answer did."
-            )
+            reason = "the app's stream ended before its answer did"
+            logger.error("%s: %s. The client gets 500 (request %s).", self._operation, reason, self._request_id)
+            raise InternalServerError(f"{self._operation}: {reason}.")
         answer = JSONAnswer(
             self._operation, self._mapping or ResponseMapping([]), as_json(self.headers, whole), self._request_id
         )

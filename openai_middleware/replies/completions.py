@@ -10,7 +10,7 @@ from openai_middleware.errors import BadRequestError
 from openai_middleware.identifiers import new_identifier
 from openai_middleware.mapping.json_codec import encoded
 from openai_middleware.replies.chat import DONE, chat_usage
-from openai_middleware.replies.rendering import PieceRendering, now
+from openai_middleware.replies.rendering import PieceRendering, asks_for_usage, now
 
 _FINISH_REASONS: Final = ("stop", "length", "content_filter")
 
@@ -32,8 +32,7 @@ class CompletionRendering(PieceRendering):
             "model": source.get("model") or request.get("model"),
         }
         self._is_stream = request.get("stream") is True
-        options = request.get("stream_options")
-        self._includes_usage = isinstance(options, Mapping) and options.get("include_usage") is True
+        self._includes_usage = asks_for_usage(request)
         self._head = b"data: " + encoded(self._identity)[:-1] + b',"choices":'
         self._tail = b',"usage":null}\n\n' if self._includes_usage else b"}\n\n"
         self._text_head = self._head + b'[{"text":'

@@ -1,6 +1,6 @@
 """The operations that take replies, and what a reply becomes on each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from openai_middleware.errors import BadRequestError
@@ -8,7 +8,7 @@ from openai_middleware.replies.chat import ChatRendering
 from openai_middleware.replies.completions import CompletionRendering
 from openai_middleware.replies.embeddings import embeddings, is_vectors
 from openai_middleware.replies.models import is_names, model_list
-from openai_middleware.replies.rendering import Rendering, choices_asked
+from openai_middleware.replies.rendering import CHOICES, Rendering, choices_asked
 from openai_middleware.replies.reply import Reply, ToolCall, Usage
 from openai_middleware.replies.responses import ResponseRendering
 
@@ -37,13 +37,17 @@ def plain_answer(operation: str | None, request: Mapping[str, Any], value: Any) 
     return None
 
 
-def refuse_choices(request: Mapping[str, Any]) -> None:
+def refuse_choices(request: Mapping[str, Any], names: Iterable[str] = CHOICES) -> None:
     """Refuse a request for several choices.
+
+    Args:
+        request: The fields of the request.
+        names: The parameters that may not ask for them.
 
     Raises:
         BadRequestError: The request asks for more than one.
     """
-    name = choices_asked(request) if "n" in request or "best_of" in request else None
+    name = choices_asked(request, names)
     if name is not None:
         message = f"This server gives one choice: leave `{name}` out, or send 1."
         raise BadRequestError(message, param=name, code="unsupported_value")

@@ -1,8 +1,8 @@
 """What all renderings of replies have in common: a reply goes in piece by piece, an operation's own bytes come out."""
 
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, Protocol
 
 from openai_middleware.mapping.json_codec import encoded
 from openai_middleware.replies.chat_reader import ChatReader, is_chat_object
@@ -83,7 +83,7 @@ class PieceRendering:
         elif isinstance(piece, Reply):
             yield from self._reply(piece)
         elif isinstance(piece, ToolCall):
-            yield self._tool_call(piece.name, piece.id, self._arguments_of(piece), is_whole=True)
+            yield self._tool_call(piece.name, piece.id, _arguments_of(piece), is_whole=True)
         elif isinstance(piece, CallStart):
             yield self._tool_call(piece.name, piece.id, "", is_whole=False)
         elif isinstance(piece, CallArguments):
@@ -111,11 +111,6 @@ class PieceRendering:
         for call in reply.tool_calls:
             yield from self._parts(call)
 
-    def _arguments_of(self, call: ToolCall) -> str:
-        if isinstance(call.arguments, str):
-            return call.arguments or "{}"
-        return encoded(call.arguments).decode()
-
     def _opening(self) -> bytes:
         """What opens the stream, the first time; later nothing."""
         raise NotImplementedError
@@ -131,11 +126,18 @@ class PieceRendering:
         raise NotImplementedError
 
     def _tool_call(self, name: str, identifier: str | None, arguments: str, *, is_whole: bool) -> bytes:
-        """A tool call begins; where it is whole, it ends with the arguments given here."""
+        """A tool call begins; where it is whole, it ends with the arguments given here, which may be empty."""
         raise NotImplementedError
 
     def _arguments(self, text: str) -> bytes:
         raise NotImplementedError
+
+
+def _arguments_of(call: ToolCall) -> str:
+    """The arguments of a call as text. Of none, what the operation makes of that is to stand there."""
+    if isinstance(call.arguments, str):
+        return call.arguments
+    return encoded(call.arguments).decode() if call.arguments else ""
 
 
 def now() -> int:
@@ -149,9 +151,19 @@ def tools_of(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [tool for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
 
 
-def choices_asked(request: Mapping[str, Any]) -> str | None:
-    """The name of the parameter that asks for more than one choice, or None."""
-    for name in ("n", "best_of"):
+def asks_for_usage(request: Mapping[str, Any]) -> bool:
+    """Whether a request for chunks asks for their usage."""
+    options = request.get("stream_options")
+    return isinstance(options, Mapping) and options.get("include_usage") is True
+
+
+CHOICES: Final = ("n", "best_of")
+"""The parameters that ask for several choices."""
+
+
+def choices_asked(request: Mapping[str, Any], names: Iterable[str] = CHOICES) -> str | None:
+    """The name of the parameter, one of these, that asks for more than one choice; or None."""
+    for name in names:
         number = request.get(name)
         if isinstance(number, int) and not isinstance(number, bool) and number > 1:
             return name

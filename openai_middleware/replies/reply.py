@@ -1,8 +1,11 @@
 """What a function says in plain form: text, tool calls, a refusal, reasoning, and what was used."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self, get_args
+
+import msgspec
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -17,16 +20,17 @@ class ToolCall:
 
     Args:
         name: The name of one of the request's tools.
-        arguments: The arguments as an object, or as the JSON text that a model made; of a custom tool the input.
+        arguments: The arguments as an object, or as the JSON text that a model made; of a custom tool the input. They
+            do not count for the hash.
         id: What the tool's result will be sent back with; without it, a new one.
 
     Raises:
-        TypeError: The name or the id is no str, or the arguments are neither a mapping nor a str.
-        ValueError: The name or the id is empty.
+        TypeError: The name or the id is no str, or the arguments are neither a str nor a mapping that has a JSON form.
+        ValueError: The name or the id is empty, or a number among the arguments is none that JSON has.
     """
 
     name: str
-    arguments: Mapping[str, Any] | str = field(default_factory=dict)
+    arguments: Mapping[str, Any] | str = field(default_factory=dict, hash=False)
     id: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -34,8 +38,16 @@ class ToolCall:
         _check_text("id", self.id, is_optional=True)
         if not self.name or self.id == "":
             raise ValueError(f"A tool call needs a name and an id that are not empty, not {self.name!r}, {self.id!r}.")
-        if not isinstance(self.arguments, Mapping | str):
+        if isinstance(self.arguments, str):
+            return
+        if not isinstance(self.arguments, Mapping):
             raise TypeError(f"The arguments of a tool call are a mapping or a str, not {_kind(self.arguments)}.")
+        try:
+            json.dumps(msgspec.to_builtins(self.arguments, str_keys=True), allow_nan=False)
+        except TypeError as error:
+            raise TypeError(f"The arguments of a tool call have no JSON form: {error}.") from None
+        except ValueError:
+            raise ValueError("The arguments of a tool call hold NaN or infinity, which JSON does not have.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,7 @@ class Usage:
         input_tokens: Those of the request.
         output_tokens: Those of the reply.
         cached_tokens: How many of the input came from a cache.
+        cache_write_tokens: How many of the input were written to it.
         reasoning_tokens: How many of the output were reasoning.
         total_tokens: All together; without it, the sum.
 
@@ -57,11 +70,12 @@ class Usage:
     input_tokens: int
     output_tokens: int
     cached_tokens: int = field(default=0, kw_only=True)
+    cache_write_tokens: int = field(default=0, kw_only=True)
     reasoning_tokens: int = field(default=0, kw_only=True)
     total_tokens: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        for name in ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "total_tokens"):
+        for name in self.__slots__:
             number = getattr(self, name)
             if number is None and name == "total_tokens":
                 continue
@@ -100,6 +114,7 @@ class Usage:
             input_tokens,
             output_tokens,
             cached_tokens=_first(fields, "cached_tokens") or input_details.get("cached_tokens") or 0,
+            cache_write_tokens=_first(fields, "cache_write_tokens") or input_details.get("cache_write_tokens") or 0,
             reasoning_tokens=_first(fields, "reasoning_tokens") or output_details.get("reasoning_tokens") or 0,
             total_tokens=fields.get("total_tokens"),
         )
@@ -148,6 +163,7 @@ class Reply:
         _check_text("content", content, is_optional=True)
         _check_text("refusal", refusal, is_optional=True)
         _check_text("reasoning", reasoning, is_optional=True)
+        _check_text("finish_reason", finish_reason, is_optional=True)
         if finish_reason is not None and finish_reason not in _FINISH_REASONS:
             raise ValueError(f"finish_reason is one of {', '.join(get_args(FinishReason))}, not {finish_reason!r}.")
         if isinstance(tool_calls, ToolCall) or not isinstance(tool_calls, Iterable):
@@ -186,4 +202,4 @@ def _check_text(name: str, value: object, *, is_optional: bool = False) -> None:
 
 
 def _kind(value: object) -> str:
-    return "None" if value is None else f"{type(value).__name__}"
+    return "None" if value is None else type(value).__name__

@@ -13,7 +13,7 @@ from openai_middleware.mapping.json_codec import UNDECODABLE, encoded, value_of
 from openai_middleware.replies.answers import ReplyAnswer, TextReader, invalid_answer
 from openai_middleware.replies.collected import CollectedEvents
 from openai_middleware.replies.forms import RENDERINGS, plain_answer, refuse_choices
-from openai_middleware.replies.rendering import Rendering, choices_asked
+from openai_middleware.replies.rendering import Rendering, asks_for_usage, choices_asked
 from openai_middleware.replies.turning import events_of
 
 # What a JSON document begins with, after the white space that may stand there.
@@ -60,7 +60,8 @@ class JSONReply(JSONAnswer, kw_only=True, eq=False):
             return mapped
         if not isinstance(answer, Mapping):
             return mapped
-        return self._changed(events_of(form.operation, answer), is_stream=True)
+        events = events_of(form.operation, answer, with_usage=asks_for_usage(self._request()))
+        return self._changed(events, is_stream=True)
 
     def _plain_value(self) -> Any:
         """The value of a body that is no object, or None."""

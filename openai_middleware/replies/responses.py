@@ -219,7 +219,7 @@ class ResponseRendering(PieceRendering):
         kind, namespace = dict(_kinds_of_tools(self._request)).get(name, ("function", None))
         call = CallItem(name, identifier or new_identifier("call_"), is_custom=kind == "custom", namespace=namespace)
         ready = self._opened(call)
-        if arguments and not (call.is_custom and arguments == "{}"):
+        if arguments:
             ready += self._argued(call, arguments)
         return ready + self._closed() if is_whole else ready
 
@@ -276,7 +276,7 @@ def response_usage(usage: Usage) -> dict[str, Any]:
     """A usage in the words of Responses; what was not reported of the details is 0."""
     return {
         "input_tokens": usage.input_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": 0},
+        "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": usage.cache_write_tokens},
         "output_tokens": usage.output_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.total,

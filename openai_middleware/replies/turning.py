@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 from openai_middleware.answer.failure import named_event
 from openai_middleware.mapping.json_codec import encoded
 from openai_middleware.replies.chat import DONE
+from openai_middleware.replies.chat_reader import is_other_call
 
 _ENDS: Final = ("response.completed", "response.incomplete", "response.failed")
 
@@ -20,16 +21,17 @@ class Collector(Protocol):
         """The object as JSON, once all events have been fed; None where the stream broke off before its end."""
 
 
-def events_of(operation: str, answer: Any) -> bytes:
+def events_of(operation: str, answer: Any, *, with_usage: bool = False) -> bytes:
     """The events of a stream that gives the same object as this one.
 
     Args:
         operation: One of those whose answer is a chat completion, a text completion or a Response.
         answer: The object.
+        with_usage: Whether chunks tell the usage: where the client asked for that. A Response always does.
     """
     if operation == "responses.create":
         return _response_events(answer)
-    return _chunks(answer, is_chat=operation == "chat.completions.create")
+    return _chunks(answer, is_chat=operation == "chat.completions.create", with_usage=with_usage)
 
 
 def collector_of(operation: str) -> Collector:
@@ -39,7 +41,7 @@ def collector_of(operation: str) -> Collector:
     return _ChunkCollector(is_chat=operation == "chat.completions.create")
 
 
-def _chunks(answer: Mapping[str, Any], *, is_chat: bool) -> bytes:
+def _chunks(answer: Mapping[str, Any], *, is_chat: bool, with_usage: bool) -> bytes:
     shared = {name: value for name, value in answer.items() if name not in ("choices", "usage")}
     if is_chat:
         shared["object"] = "chat.completion.chunk"
@@ -53,8 +55,9 @@ def _chunks(answer: Mapping[str, Any], *, is_chat: bool) -> bytes:
             begun.append({**said, **place, **delta, "finish_reason": None})
             rest: dict[str, Any] = {"delta": {}} if is_chat else {"text": ""}
             ended.append({**place, **rest, "logprobs": None, "finish_reason": choice.get("finish_reason") or "stop"})
-    chunks = [{**shared, "choices": begun}, {**shared, "choices": ended}]
-    if answer.get("usage") is not None:
+    untold = {"usage": None} if with_usage else {}
+    chunks = [{**shared, "choices": begun, **untold}, {**shared, "choices": ended, **untold}]
+    if with_usage and answer.get("usage") is not None:
         chunks.append({**shared, "choices": [], "usage": answer["usage"]})
     return b"".join(b"data: " + encoded(chunk) + b"\n\n" for chunk in chunks) + DONE
 
@@ -143,8 +146,8 @@ def _join_list(joined: dict[str, Any], name: str, pieces: list[Any]) -> None:
             items.append(piece)
             continue
         index = piece.get("index", place)
-        known = next((item for item in items if item.get("index") == index), None)
-        if known is None:
+        known = next((item for item in reversed(items) if item.get("index") == index), None)
+        if known is None or is_other_call(known.get("id"), piece.get("id")):
             known = {"index": index}
             items.append(known)
         _join(known, piece)

@@ -118,7 +118,7 @@ class AppRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         body: The body to be read again; None where it was not read, and the app reads it from the server.
         raw_path: The whole path as it would be sent, where the request goes to another route than the client asked for;
             None where the server's own is right.
-        query: The query string of such a request; None where the server's own is right.
+        query: The query string of such a request, where the server's own is not right; else None.
     """
 
     call: OpenAICall

@@ -110,7 +110,6 @@ class Bridge:
             ],
             body=body,
             raw_path=quote(path).encode(),
-            query=b"",
         )
 
     def _chat_reader(self, kind: str, request_id: str, headers: Sequence[Header]) -> PieceReader | None:

@@ -32,7 +32,7 @@ class StoredOperation:
         operation: The operation.
     """
 
-    takes_choices = False
+    takes_choices = only_replies = False
 
     def __init__(self, store: Settings, operation: str) -> None:
         self._store = store

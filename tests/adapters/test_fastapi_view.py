@@ -8,6 +8,7 @@ import pytest
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Header, HTTPException, Request
 from fastapi.openapi.models import OpenAPI
 from pydantic import BaseModel
+from typing_extensions import TypeAliasType
 
 from openai_middleware import OpenAICall, Reply, Response
 from openai_middleware.adapters.fastapi import openai_call, openai_view, set_openai_frontend
@@ -99,6 +100,48 @@ async def test_function_whose_first_parameter_is_a_dependency_does_without_the_b
     sent = await chat(app_with(answer), (b"authorization", b"Bearer key"))
 
     assert content(sent) == "Ann and m"
+
+
+async def test_body_has_a_name_where_the_first_parameter_is_a_dependency() -> None:
+    def answer(request: Request, body: Any) -> str:
+        return f"{request.url.path} {body['model']}"
+
+    assert content(await chat(app_with(answer))) == "/v1/chat/completions m"
+
+
+async def test_body_that_fastapi_fills_is_its_own() -> None:
+    def answer(request: Request, body: Annotated[str, Depends(lambda: "own")]) -> str:
+        return body
+
+    assert content(await chat(app_with(answer))) == "own"
+
+
+UserAlias = TypeAliasType("UserAlias", User)
+
+
+async def test_dependency_may_have_another_name() -> None:
+    async def answer(body: Any, *, user: UserAlias) -> str:
+        return user
+
+    assert content(await chat(app_with(answer), (b"authorization", b"Bearer key"))) == "Ann"
+
+
+async def test_types_that_are_there_for_type_checkers_alone_are_no_hindrance() -> None:
+    async def answer(body: "Absent", *, user: "User", model: "Absent") -> "Absent":  # type: ignore[name-defined]  # noqa: F821
+        return f"{user} asks {model}"
+
+    assert content(await chat(app_with(answer), (b"authorization", b"Bearer key"))) == "Ann asks m"
+
+
+async def test_several_choices_are_refused_before_the_function_is_called() -> None:  # R9
+    called: list[Any] = []
+
+    def answer(body: Any, model: str) -> str:
+        called.append(body)
+        return "Hi"
+
+    sent = await chat(app_with(answer), n=2)
+    assert (sent.status, sent.error["param"], called) == (400, "n", [])
 
 
 async def test_client_cannot_fill_what_fastapi_fills() -> None:

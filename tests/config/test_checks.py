@@ -33,6 +33,9 @@ def middleware(**arguments: Any) -> OpenAIMiddleware:
 def no_asgi(environ: Any, start_response: Any) -> Any: ...
 
 
+def by_position(body: Any, other: Any, /) -> None: ...
+
+
 def nested(levels: int) -> list[Any]:
     """Lists in lists; the innermost is empty."""
     struct: list[Any] = []
@@ -137,6 +140,12 @@ ONE_BY_ONE: list[tuple[str, Any, str, Callable[[], Any]]] = [
         lambda: middleware(prefix="/v1", handlers={"models.list": "gpt"}),
     ),
     (
+        "handler_signature",
+        by_position,
+        "handlers.models.list",
+        lambda: middleware(prefix="/v1", handlers={"models.list": by_position}),
+    ),
+    (
         "handler_unreachable",
         "models.list",
         "handlers",
@@ -178,6 +187,7 @@ ONE_BY_ONE: list[tuple[str, Any, str, Callable[[], Any]]] = [
     ("rewrite_function", max, "body", lambda: EndpointConfig(rewrite=Rewrite("/ask", body=max)).to_dict()),
     ("handler_path", "/x/{id}", "handler_path", lambda: middleware(prefix="/v1", handler_path="/x/{id}")),
     ("reply_operation", "embeddings.create", "reply", lambda: Dispatcher().reply("embeddings.create")),
+    ("reply_model", 5, "reply", lambda: Dispatcher().reply(model=5)),  # type: ignore[call-overload]
     ("endpoints_type", "responses", "endpoints", lambda: middleware(endpoints="responses")),
     ("endpoints_unknown", "nothing", "endpoints", lambda: middleware(endpoints=["responses", "nothing"])),
     ("prefix_type", 5, "prefix", lambda: middleware(prefix=5)),
@@ -669,3 +679,17 @@ def test_a_mistake_made_on_the_object_afterwards_is_found_when_the_middleware_is
     config.include_url_info = "perhaps"  # type: ignore[assignment]
 
     assert sorted(codes_of(lambda: middleware(config=config))) == ["bool_type", "path_unclosed"]
+
+
+def test_model_in_the_place_of_an_operation_is_told_where_it_goes() -> None:
+    def hint_of(operation: str) -> str:
+        [mistake] = mistakes_of(lambda: Dispatcher().reply(operation))
+        return mistake.hint
+
+    assert hint_of("support-agent").endswith("A model is named by model='support-agent'.")
+    assert "model=" not in hint_of("models.list")
+
+
+@pytest.mark.parametrize("build", [lambda: Dispatcher().reply(model=""), lambda: Dispatcher().reply(["a"])])  # type: ignore[call-overload]
+def test_odd_arguments_of_reply_are_mistakes(build: Any) -> None:
+    assert len(mistakes_of(build)) == 1

@@ -94,7 +94,7 @@ async def test_failure_after_a_silence_ends_the_stream_as_without_one() -> None:
     assert b"secret" not in client.sent.body
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
-def test_silence_has_a_length(seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), "15", True])
+def test_silence_has_a_length(seconds: Any) -> None:
     with pytest.raises(ValueError, match="keep_alive is a number of seconds above zero"):
         HandlerApp(lambda: "", keep_alive=seconds)

@@ -83,7 +83,26 @@ async def async_iterator_of_a_coroutine(messages: Any) -> Any:
     return pieces_on_a_loop(messages)
 
 
-REPLIES = [text, text_on_a_loop, reply, pieces, pieces_on_a_loop, iterator, async_iterator_of_a_coroutine]
+class Pieces:
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        for piece in pieces(None):
+            yield piece
+
+
+def async_iterable(messages: Any) -> Any:
+    return Pieces()
+
+
+REPLIES = [
+    async_iterable,
+    text,
+    text_on_a_loop,
+    reply,
+    pieces,
+    pieces_on_a_loop,
+    iterator,
+    async_iterator_of_a_coroutine,
+]
 
 
 @each_operation
@@ -144,7 +163,38 @@ def test_piece_that_is_no_reply_is_an_error_that_the_log_explains(
     sent = send(operation, saying("a", 7), serve)
     assert sent.status == 500
     assert "reply gave no reply: int is no reply" in caplog.text
+
+
+class Event:
+    """What the SDK's helpers yield: no chat completion, but with a JSON form."""
+
+    def model_dump(self, **_: Any) -> dict[str, Any]:
+        return {"type": "content.delta", "delta": "a"}
+
+
+@each_operation
+@pytest.mark.parametrize("wrong", [{"text": "a"}, 7, b"a", ["a"], Event()], ids=["dict", "int", "bytes", "list", "sdk"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_first_piece_that_is_no_reply_is_an_error_that_the_log_explains(
+    stream: bool, wrong: Any, operation: str, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:  # R1 R7
+    async def reply(messages: Any) -> AsyncIterator[Any]:
+        yield wrong
+        yield "b"
+
+    for function in (saying(wrong, "b"), reply):
+        caplog.clear()
+        sent = send(operation, function, serve, stream=stream)
+        assert (sent.status, sent.header("x-should-retry")) == (500, "false")
+        assert f"reply gave no reply: {type(wrong).__name__} is no reply" in caplog.text
+
+
+@each_operation
+def test_log_names_the_function_whose_piece_in_mid_stream_is_no_reply(
+    operation: str, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:  # R7
     assert b'"error"' in send(operation, saying("a", 7), serve, stream=True).body
+    assert "reply gave no reply: int is no reply" in caplog.text
 
 
 def test_response_of_a_function_leaves_as_it_is(serve: Serve) -> None:
@@ -208,6 +258,56 @@ def test_several_choices_are_refused_before_the_function_is_called(
     sent = send(operation, called.append, serve, stream=stream, **{name: 2})
     assert (sent.status, sent.error["param"], called) == (400, name, [])
     assert send(operation, text, serve, **{name: 1}).status == 200
+
+
+@pytest.mark.parametrize(("name", "operation"), [("n", CHAT), ("n", COMPLETIONS), ("best_of", COMPLETIONS)])
+def test_several_choices_are_refused_before_a_handler_of_one_operation_is_called(
+    name: str, operation: str, serve: Serve
+) -> None:  # R9
+    called: list[Any] = []
+
+    def handle(*, model: str) -> str:
+        called.append(model)
+        return "Hello."
+
+    dispatch = Dispatcher()
+    dispatch(operation)(handle)
+    for stream in (False, True):
+        sent = serve(dispatch, "POST", TARGETS[operation], {**QUESTIONS[operation], name: 2, "stream": stream})
+        assert (sent.status, sent.error["param"], called) == (400, name, [])
+    assert serve(dispatch, "POST", TARGETS[operation], {**QUESTIONS[operation], name: 1}).status == 200
+
+
+def test_handler_of_one_operation_that_takes_n_answers_with_an_object_of_several_choices(serve: Serve) -> None:  # R9
+    full: dict[str, Any] = FULL_COMPLETION
+    [choice] = full["choices"]
+
+    def answer_of(count: int) -> Any:
+        return {**full, "choices": [{**choice, "index": index} for index in range(count)]}
+
+    def naming(body: Any, n: int) -> Any:
+        return answer_of(n)
+
+    def taking_all(body: Any, **kwargs: Any) -> Any:
+        return answer_of(kwargs["n"])
+
+    for function in (naming, taking_all):
+        dispatch = Dispatcher()
+        dispatch(CHAT)(function)
+        sent = serve(dispatch, "POST", TARGETS[CHAT], {**QUESTIONS[CHAT], "n": 2})
+        assert (sent.status, len(sent.json["choices"])) == (200, 2)
+
+
+def test_several_choices_of_a_response_are_refused_where_the_function_would_hear_of_them(serve: Serve) -> None:  # R9
+    called: list[Any] = []
+
+    def choices(messages: Any, n: int = 1) -> list[str]:
+        called.append(n)
+        return ["Hello."] * n
+
+    sent = send(RESPONSES, choices, serve, n=3)
+    assert (sent.status, sent.error["param"], called) == (400, "n", [])
+    assert send(RESPONSES, text, serve, n=3).status == 200
 
 
 @pytest.mark.parametrize("function_is_async", [False, True])

@@ -14,12 +14,12 @@ WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"t
 SHELL = {"type": "custom", "custom": {"name": "shell"}}
 CALL = ToolCall("weather", {"city": "Köln"}, id="call_1")
 FUNCTION_CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Köln"}'}}
-USAGE = Usage(3, 5, cached_tokens=1, reasoning_tokens=2)
+USAGE = Usage(3, 5, cached_tokens=1, cache_write_tokens=4, reasoning_tokens=2)
 CHAT_USAGE = {
     "prompt_tokens": 3,
     "completion_tokens": 5,
     "total_tokens": 8,
-    "prompt_tokens_details": {"cached_tokens": 1},
+    "prompt_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 4},
     "completion_tokens_details": {"reasoning_tokens": 2},
 }
 
@@ -119,6 +119,15 @@ def test_call_of_a_custom_tool_is_custom() -> None:  # R23
     begun, said = deltas(call, tools=[SHELL], is_strict=False)
     assert begun["tool_calls"] == [{"index": 0, **custom, "custom": {"name": "shell", "input": ""}}]
     assert said["tool_calls"] == [{"index": 0, "custom": {"input": "ls -l"}}]
+
+
+@pytest.mark.parametrize(("given", "leaves"), [("{}", "{}"), ("", ""), ({}, "")])
+def test_input_of_a_custom_tool_is_never_made_up(given: Any, leaves: str) -> None:  # R8 R23
+    call = ToolCall("shell", given)
+    [custom] = message_of(Reply(tool_calls=[call]), tools=[SHELL])[0]["tool_calls"]
+    assert custom["custom"]["input"] == leaves
+    said = deltas(call, tools=[SHELL], is_strict=False)
+    assert "".join(delta["tool_calls"][0]["custom"]["input"] for delta in said) == leaves
 
 
 def test_call_of_a_tool_that_was_not_declared_custom_is_a_function_call() -> None:  # R23

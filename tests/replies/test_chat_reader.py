@@ -62,7 +62,7 @@ USAGE = {
     "prompt_tokens": 3,
     "completion_tokens": 5,
     "total_tokens": 8,
-    "prompt_tokens_details": {"cached_tokens": 1},
+    "prompt_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 4},
     "completion_tokens_details": {"reasoning_tokens": 2},
 }
 
@@ -85,7 +85,7 @@ def test_reasoning_is_read_under_either_name(name: str) -> None:  # R25 X30
 def test_usage_is_translated_with_its_details() -> None:  # X30 R4
     usage = response_of(completion({"content": "Yes."}, usage=USAGE))["usage"]
     assert (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]) == (3, 5, 8)
-    assert usage["input_tokens_details"]["cached_tokens"] == 1
+    assert usage["input_tokens_details"] == {"cached_tokens": 1, "cache_write_tokens": 4}
     assert usage["output_tokens_details"]["reasoning_tokens"] == 2
 
 
@@ -174,6 +174,49 @@ def test_call_whose_arguments_never_end_lets_the_others_go_at_the_end() -> None:
 def test_calls_without_an_index_go_by_their_place() -> None:  # X31
     calls = [{name: value for name, value in begun(index, "{}").items() if name != "index"} for index in (0, 1)]
     assert said_of(chunk({"tool_calls": calls})) == [("call_0", ("f0", "{}")), ("call_1", ("f1", "{}"))]
+
+
+@pytest.mark.parametrize("index", [None, 0])
+def test_another_id_begins_another_call(index: int | None) -> None:  # X31
+    first, second = (fragment(index, "{}", id=f"call_{name}", name=name) for name in "fg")
+    assert said_of(chunk({"tool_calls": [first]}), chunk({"tool_calls": [second]})) == [
+        ("call_f", ("f", "{}")),
+        ("call_g", ("g", "{}")),
+    ]
+
+
+def test_call_that_another_one_follows_at_its_index_has_ended() -> None:  # X31
+    reader = ChatReader()
+    list(reader.read(chunk({"tool_calls": [fragment(0, id="call_f", name="f")]})))
+    assert list(reader.read(chunk({"tool_calls": [fragment(0, "{", id="call_g", name="g")]}))) == [
+        CallStart("g", "call_g"),
+        CallArguments("{"),
+    ]
+
+
+def test_fragments_that_say_their_id_again_are_one_call() -> None:  # X31
+    chunks = [chunk({"tool_calls": [fragment(0, text, id="call_1", name="f")]}) for text in ("{", "}")]
+    assert said_of(*chunks) == [("call_1", ("f", "{}"))]
+
+
+def test_text_in_the_middle_of_a_call_comes_after_it() -> None:  # X31
+    chunks = [
+        chunk({"tool_calls": [begun(0, '{"a":')]}),
+        chunk({"content": "Wait."}),
+        chunk({"tool_calls": [fragment(0, "1}")]}),
+    ]
+    assert said_of(*chunks) == [("call_0", ("f0", '{"a":1}')), ("output_text", "Wait.")]
+
+
+def test_arguments_that_are_an_object_are_its_json() -> None:  # X30 X31
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": {"a": "é"}}}
+    assert said_of(completion({"tool_calls": [call]})) == [("call_1", ("f", '{"a":"é"}'))]
+    assert said_of(chunk({"tool_calls": [call]})) == [("call_1", ("f", '{"a":"é"}'))]
+
+
+def test_content_in_parts_is_their_text() -> None:  # X30
+    parts = [{"type": "text", "text": "Wa"}, {"type": "image_url"}, 7, {"type": "text", "text": "it."}]
+    assert said_of(completion({"content": parts})) == [("output_text", "Wait.")]
 
 
 def test_pieces_of_a_function_call_are_a_call() -> None:  # X31

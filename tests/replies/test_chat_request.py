@@ -165,6 +165,57 @@ def test_call_joins_the_assistant_s_message_before_it() -> None:  # X5
     ]
 
 
+def thought(text: str | None, field: str = "summary") -> dict[str, Any]:
+    kind = "summary_text" if field == "summary" else "reasoning_text"
+    parts = [] if text is None else [{"type": kind, "text": text}]
+    return {"type": "reasoning", "id": "rs_1", "summary": [], field: parts}
+
+
+OTHER = {**CALL, "call_id": "call_2"}
+CHAT_OTHER = {**CHAT_CALL, "id": "call_2"}
+
+
+def test_what_the_assistant_says_between_a_call_and_its_result_is_a_part_of_its_message() -> None:  # X5 X7
+    said = {"role": "assistant", "content": "Wait."}
+    refused = {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}
+    called = {"role": "assistant", "content": None, "tool_calls": [CHAT_CALL]}
+    assert messages_of(CALL, said, RESULT) == [{**called, "content": "Wait."}, CHAT_RESULT]
+    assert messages_of(said, CALL, said, said, RESULT) == [{**called, "content": "Wait.Wait.Wait."}, CHAT_RESULT]
+    assert messages_of(CALL, refused, RESULT) == [{**called, "refusal": "No."}, CHAT_RESULT]
+    assert messages_of(thought("Hm."), CALL, thought("So."), said, OTHER, RESULT) == [
+        {
+            "role": "assistant",
+            "content": "Wait.",
+            "reasoning_content": "Hm.\nSo.",
+            "tool_calls": [CHAT_CALL, CHAT_OTHER],
+        },
+        CHAT_RESULT,
+    ]
+
+
+def test_reasoning_between_calls_does_not_part_them_from_their_results() -> None:  # X5 X7
+    other_result = {**CHAT_RESULT, "tool_call_id": "call_2"}
+    assert messages_of(CALL, thought("Hm."), OTHER, RESULT, {**RESULT, "call_id": "call_2"}) == [
+        {"role": "assistant", "content": None, "reasoning_content": "Hm.", "tool_calls": [CHAT_CALL, CHAT_OTHER]},
+        CHAT_RESULT,
+        other_result,
+    ]
+
+
+def test_what_the_assistant_says_after_a_result_is_a_message_of_its_own() -> None:  # X5
+    said = {"role": "assistant", "content": "Wait."}
+    assert messages_of(CALL, RESULT, said)[2] == said
+    assert messages_of(CALL, USER, said)[1:] == [USER, said]
+
+
+def test_reasoning_after_a_message_is_of_the_call_that_follows() -> None:  # X7
+    said = {"role": "assistant", "content": "Wait."}
+    assert messages_of(said, thought("Hm."), CALL) == [
+        said,
+        {"role": "assistant", "content": None, "reasoning_content": "Hm.", "tool_calls": [CHAT_CALL]},
+    ]
+
+
 def test_result_of_a_call_is_a_message_of_the_tool() -> None:  # X6
     parts = [{"type": "input_text", "text": "a"}, {"type": "input_text", "text": "b"}]
     image = {"type": "input_image", "image_url": "u"}
@@ -173,12 +224,6 @@ def test_result_of_a_call_is_a_message_of_the_tool() -> None:  # X6
     assert messages_of({**RESULT, "output": [image]}) == [
         {**CHAT_RESULT, "content": [{"type": "image_url", "image_url": {"url": "u"}}]}
     ]
-
-
-def thought(text: str | None, field: str = "summary") -> dict[str, Any]:
-    kind = "summary_text" if field == "summary" else "reasoning_text"
-    parts = [] if text is None else [{"type": kind, "text": text}]
-    return {"type": "reasoning", "id": "rs_1", "summary": [], field: parts}
 
 
 def test_reasoning_is_a_field_of_what_the_assistant_says_next() -> None:  # X7
@@ -239,7 +284,14 @@ def test_what_nobody_does_is_refused(field: str, value: Any) -> None:  # X9
 def test_item_of_another_type_is_refused_by_its_name(kind: str) -> None:  # X9
     param, code, message = refused(input=[{"type": kind}])
     assert (param, code) == ("input[0]", "unsupported_item")
-    assert kind in message
+    assert f"'{kind}': leave them out of `input`" in message
+
+
+@pytest.mark.parametrize("item", [{"foo": 1}, {"type": None}, {}])
+def test_item_without_a_type_is_refused(item: Any) -> None:  # X9
+    param, code, message = refused(input=[USER, item])
+    assert (param, code) == ("input[1]", "invalid_value")
+    assert message == "`input[1]` is no item: an item has a `type`, or as a message a `role`."
 
 
 # --- tools
@@ -310,6 +362,18 @@ def test_choice_of_a_tool_is_nested(choice: Any, chat_choice: Any) -> None:  # X
     assert kwargs_of(tools=[FUNCTION], tool_choice=choice)["tool_choice"] == chat_choice
 
 
+def test_hosted_tools_are_left_out_of_those_that_are_allowed() -> None:  # X11 X10
+    function, hosted = {"type": "function", "name": "f"}, {"type": "web_search"}
+
+    def choice(mode: str, *tools: Any) -> dict[str, Any]:
+        return {"tools": [FUNCTION], "tool_choice": {"type": "allowed_tools", "mode": mode, "tools": list(tools)}}
+
+    allowed = {"mode": "required", "tools": [{"type": "function", "function": {"name": "f"}}]}
+    assert kwargs_of(**choice("required", hosted, function))["tool_choice"]["allowed_tools"] == allowed
+    assert kwargs_of(**choice("auto", hosted))["tool_choice"] == "none"
+    assert refused(**choice("required", hosted))[:2] == ("tool_choice", "invalid_value")
+
+
 def test_choice_that_nobody_can_make_is_refused() -> None:  # X11
     assert refused(tools=[FUNCTION], tool_choice={"type": "web_search"})[0] == "tool_choice"
     assert refused(tools=[{"type": "web_search"}], tool_choice="required")[0] == "tool_choice"
@@ -338,6 +402,7 @@ SCHEMA = {"type": "object", "properties": {}}
         ({"text": {"format": {"type": "json_object"}}}, {"response_format": {"type": "json_object"}}),
         ({"text": {"format": {"type": "text"}, "verbosity": "low"}}, {"verbosity": "low"}),
         ({"top_logprobs": 3}, {"logprobs": True, "top_logprobs": 3}),
+        ({"top_logprobs": 0}, {}),
         ({"temperature": 0, "top_p": 0.5}, {"temperature": 0, "top_p": 0.5}),
         ({"metadata": {"a": "b"}, "service_tier": "flex"}, {"metadata": {"a": "b"}, "service_tier": "flex"}),
         (

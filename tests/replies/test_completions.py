@@ -14,7 +14,7 @@ COMPLETION_USAGE = {
     "prompt_tokens": 3,
     "completion_tokens": 5,
     "total_tokens": 8,
-    "prompt_tokens_details": {"cached_tokens": 0},
+    "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
     "completion_tokens_details": {"reasoning_tokens": 0},
 }
 
@@ -102,6 +102,12 @@ def test_usage_that_was_asked_for_is_the_last_chunk() -> None:  # R62 R31
     assert [event["usage"] for event in events] == [None, None, COMPLETION_USAGE]
     assert events[-1]["choices"] == []
     assert len(events_of(COMPLETIONS, "Hello.", stream_options=options)) == 2
+
+
+@pytest.mark.parametrize("options", [None, {}, {"include_usage": False}])
+def test_usage_that_was_not_asked_for_is_no_field(options: Any) -> None:  # R62 R31
+    events = events_of(COMPLETIONS, "Hello.", USAGE, stream_options=options)
+    assert all("usage" not in event and event["choices"] for event in events)
 
 
 def test_echo_is_the_first_chunk() -> None:  # R61

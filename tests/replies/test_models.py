@@ -89,3 +89,11 @@ def test_functions_under_names_answer_for_their_model(serve: Any) -> None:
     assert ask("poet").json["output"][0]["content"][0]["text"] == "Roses are red."
     refused = ask("nobody")
     assert (refused.status, refused.error["param"], refused.error["code"]) == (404, "model", "model_not_found")
+
+
+@BOTH
+@pytest.mark.parametrize("model", [{}, {"model": None}])
+def test_model_that_is_missing_is_told_as_such(model: Any, serve: Any) -> None:
+    refused = serve(agents(), "POST", "/v1/responses", {**model, "input": "i"}, endpoints=["responses"])
+    assert (refused.status, refused.error["param"]) == (422, "model")
+    assert refused.error["message"] == "Missing required parameter: 'model'."

@@ -40,6 +40,16 @@ async def test_events_that_are_no_json_are_no_part_of_a_whole_answer() -> None:
     assert await text_of(answering("text/event-stream", events)) == "Hello"
 
 
+@pytest.mark.parametrize("events", [b": ping\n\n", b"data: [DONE]\n\n"])
+async def test_stream_that_says_nothing_is_no_answer_and_the_log_tells_so(
+    events: bytes, caplog: pytest.LogCaptureFixture
+) -> None:  # R34
+    sent = await request(answering("text/event-stream", events), "POST", "/v1/chat/completions", CHAT)
+
+    assert (sent.status, sent.error["type"]) == (500, "server_error")
+    assert "chat.completions.create: the app's stream ended before its answer did. The client gets 500" in caplog.text
+
+
 @pytest.mark.parametrize("body", [b"[1, 2", b'["a", 1]', b"17", b"null"])
 @pytest.mark.parametrize("asked", [{}, {"stream": True}], ids=["whole", "streamed"])
 async def test_json_that_is_no_answer_of_any_kind_is_not_taken_for_one(body: bytes, asked: dict[str, Any]) -> None:

@@ -21,8 +21,11 @@ from openai_middleware import Reply, ToolCall, Usage
         lambda: Reply(tool_calls=[{"name": "f"}]),  # type: ignore[list-item]
         lambda: Reply(tool_calls=7),  # type: ignore[arg-type]
         lambda: Reply(usage="many"),
+        lambda: Reply(finish_reason=["stop"]),  # type: ignore[arg-type]
         lambda: ToolCall(7),  # type: ignore[arg-type]
         lambda: ToolCall("f", ["a"]),  # type: ignore[arg-type]
+        lambda: ToolCall("f", {"a": [object()]}),
+        lambda: ToolCall("f", {("a", 1): 2}),  # type: ignore[dict-item]
         lambda: ToolCall("f", id=7),  # type: ignore[arg-type]
         lambda: Usage(1, "2"),  # type: ignore[arg-type]
         lambda: Usage(1, True),
@@ -41,6 +44,8 @@ def test_wrong_type_is_refused_where_it_is_built(build: Any) -> None:
         lambda: Reply(usage={"input_tokens": 1}),
         lambda: Reply(usage={}),
         lambda: ToolCall(""),
+        lambda: ToolCall("f", {"a": [float("nan")]}),
+        lambda: ToolCall("f", {"a": float("inf")}),
         lambda: ToolCall("f", id=""),
         lambda: Usage(-1, 2),
         lambda: Usage(1, 2, total_tokens=-1),
@@ -59,31 +64,51 @@ def test_what_was_said_does_not_change(value: Any, field: str) -> None:
         setattr(value, field, None)
 
 
+def test_error_says_what_is_wrong_with_the_arguments_of_a_call() -> None:
+    with pytest.raises(TypeError, match=r"arguments of a tool call have no JSON form: .*object"):
+        ToolCall("f", {"a": object()})
+    with pytest.raises(ValueError, match="hold NaN or infinity"):
+        ToolCall("f", {"a": float("nan")})
+
+
+def test_what_was_said_can_be_a_key() -> None:
+    calls = [ToolCall("f", {"a": 1}), ToolCall("f", {"a": 1}), ToolCall("f", {"a": 2})]
+    assert len(set(calls)) == 2
+    assert len({Reply("a", tool_calls=calls[:1]), Reply("a", tool_calls=calls[1:2])}) == 1
+
+
 def test_tool_calls_may_be_any_iterable() -> None:
     calls = [ToolCall("f"), ToolCall("g", '{"a": 1}', id="call_1")]
     assert Reply(tool_calls=iter(calls)).tool_calls == tuple(calls)
 
 
-USAGE = Usage(3, 5, cached_tokens=1, reasoning_tokens=2, total_tokens=9)
+USAGE = Usage(3, 5, cached_tokens=1, cache_write_tokens=4, reasoning_tokens=2, total_tokens=9)
 
 
 @pytest.mark.parametrize(
     "words",
     [
         USAGE,
-        {"input_tokens": 3, "output_tokens": 5, "cached_tokens": 1, "reasoning_tokens": 2, "total_tokens": 9},
+        {
+            "input_tokens": 3,
+            "output_tokens": 5,
+            "cached_tokens": 1,
+            "cache_write_tokens": 4,
+            "reasoning_tokens": 2,
+            "total_tokens": 9,
+        },
         {
             "prompt_tokens": 3,
             "completion_tokens": 5,
             "total_tokens": 9,
-            "prompt_tokens_details": {"cached_tokens": 1},
+            "prompt_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 4},
             "completion_tokens_details": {"reasoning_tokens": 2},
         },
         {
             "input_tokens": 3,
             "output_tokens": 5,
             "total_tokens": 9,
-            "input_tokens_details": {"cached_tokens": 1},
+            "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 4},
             "output_tokens_details": {"reasoning_tokens": 2},
         },
         CompletionUsage.model_validate(
@@ -91,7 +116,7 @@ USAGE = Usage(3, 5, cached_tokens=1, reasoning_tokens=2, total_tokens=9)
                 "prompt_tokens": 3,
                 "completion_tokens": 5,
                 "total_tokens": 9,
-                "prompt_tokens_details": {"cached_tokens": 1},
+                "prompt_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 4},
                 "completion_tokens_details": {"reasoning_tokens": 2},
             }
         ),
@@ -100,7 +125,7 @@ USAGE = Usage(3, 5, cached_tokens=1, reasoning_tokens=2, total_tokens=9)
                 "input_tokens": 3,
                 "output_tokens": 5,
                 "total_tokens": 9,
-                "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 0},
+                "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 4},
                 "output_tokens_details": {"reasoning_tokens": 2},
             }
         ),

@@ -28,10 +28,10 @@ WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object
 SHELL = {"type": "custom", "name": "shell"}
 NAMESPACE = {"type": "namespace", "name": "crm", "description": "d", "tools": [{**WEATHER, "name": "find"}]}
 CALL = ToolCall("weather", {"city": "Köln"}, id="call_1")
-USAGE = Usage(3, 5, cached_tokens=1, reasoning_tokens=2)
+USAGE = Usage(3, 5, cached_tokens=1, cache_write_tokens=4, reasoning_tokens=2)
 RESPONSE_USAGE = {
     "input_tokens": 3,
-    "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 0},
+    "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 4},
     "output_tokens": 5,
     "output_tokens_details": {"reasoning_tokens": 2},
     "total_tokens": 8,
@@ -166,6 +166,12 @@ def test_call_without_an_id_gets_one() -> None:  # R8 R2
     [call] = output_of(Reply(tool_calls=[ToolCall("weather")]))
     assert re.fullmatch("call_[A-Za-z0-9]{16,64}", call["call_id"])
     assert call["arguments"] == "{}"
+
+
+@pytest.mark.parametrize(("given", "leaves"), [("{}", "{}"), ("", ""), ({}, "")])
+def test_input_of_a_custom_tool_is_never_made_up(given: Any, leaves: str) -> None:  # R8 R42
+    [item] = whole_of(RESPONSES, Reply(tool_calls=[ToolCall("shell", given)]), tools=[SHELL])["output"]
+    assert item["input"] == leaves
 
 
 def test_call_of_a_custom_tool_is_custom() -> None:  # R42

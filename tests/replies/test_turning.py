@@ -59,9 +59,30 @@ def replies(*, with_calls: bool) -> st.SearchStrategy[Reply]:
     )
 
 
+def chunk(delta: Any, reason: str | None = None) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": reason}
+    return {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+
+
+begun_calls = st.fixed_dictionaries(
+    {
+        "index": st.integers(0, 1),
+        "id": st.sampled_from(["call_1", "call_2"]),
+        "function": st.fixed_dictionaries({"name": names, "arguments": st.sampled_from(["", "{}", '{"a":'])}),
+    }
+)
+fragments = st.builds(lambda index: {"index": index, "function": {"arguments": "1}"}}, st.integers(0, 1))
+
+
+def chunks(*, with_calls: bool) -> st.SearchStrategy[dict[str, Any]]:
+    said = {"content": texts, "reasoning_content": texts}
+    called = {"tool_calls": st.lists(begun_calls | fragments, max_size=2)} if with_calls else {}
+    return st.builds(chunk, st.fixed_dictionaries({}, optional=said | called), reasons)
+
+
 def pieces(operation: str) -> st.SearchStrategy[list[Any]]:
     with_calls = operation != COMPLETIONS
-    piece = st.none() | texts | replies(with_calls=with_calls) | usages
+    piece = st.none() | texts | replies(with_calls=with_calls) | usages | chunks(with_calls=with_calls)
     return st.lists(piece | calls if with_calls else piece, max_size=6)
 
 
@@ -100,6 +121,23 @@ def test_stream_says_what_the_whole_answer_says(answer: tuple[str, list[Any]]) -
         joined = collected(operation, events)
         assert {name: value for name, value in joined.items() if value is not None} == whole
     assert "".join(deltas_of(operation, events)) == text_of(operation, whole)
+
+
+def functions_of(operation: str, whole: Any) -> list[Any]:
+    if operation == RESPONSES:
+        return [item for item in whole["output"] if item["type"] == "function_call"]
+    return [call["function"] for call in _calls(whole) if call["type"] == "function"]
+
+
+@given(st.sampled_from([CHAT, RESPONSES]).flatmap(lambda operation: st.tuples(st.just(operation), pieces(operation))))
+def test_call_of_a_function_has_arguments_in_every_form(answer: tuple[str, list[Any]]) -> None:  # R8
+    operation, said = answer
+    events, whole = rendered(operation, said, tools=TOOLS)
+    forms = [whole, rendered_whole(operation, said, tools=TOOLS)]
+    if operation == CHAT:
+        forms.append(collected(CHAT, events))
+    for form in forms:
+        assert all(function["arguments"] for function in functions_of(operation, form))
 
 
 def normal(answer: Any) -> Any:
@@ -154,12 +192,15 @@ def test_events_are_numbered_without_gaps_and_known_to_the_sdk(said: list[Any]) 
 def test_whole_answer_as_events_is_the_same_answer(answer: tuple[str, list[Any]]) -> None:  # R34
     operation, said = answer
     _, whole = rendered(operation, said, tools=TOOLS)
-    events = documents(events_of(operation, whole))
+    events = documents(events_of(operation, whole, with_usage=True))
     if operation != CHAT or not any("custom" in call for call in _calls(whole)):
         validate_events(operation, events)
     assert collected(operation, events) == whole
     if operation == RESPONSES:
         assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    else:
+        untold = documents(events_of(operation, whole))
+        assert all(event["choices"] and "usage" not in event for event in untold)
 
 
 def _calls(completion: Any) -> list[Any]:
@@ -184,24 +225,35 @@ def test_json_that_is_no_object_leaves_as_it_came(body: bytes, operation: str) -
 
 
 def test_calls_in_chunks_are_joined_by_their_index() -> None:  # R34 X32
-    def chunk(*calls: Any, reason: str | None = None) -> dict[str, Any]:
-        choice = {"index": 0, "delta": {"tool_calls": list(calls)}, "finish_reason": reason}
-        return {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
-
     first = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": ""}}
     second = {"index": 1, "id": "call_2", "type": "function", "function": {"name": "g", "arguments": "{"}}
     answer = collected(
         CHAT,
         [
-            chunk(first),
-            chunk(second),
-            chunk({"index": 0, "function": {"arguments": "{}"}}),
-            chunk({"index": 1, "function": {"arguments": "}"}}, reason="tool_calls"),
+            chunk({"tool_calls": [first]}),
+            chunk({"tool_calls": [second]}),
+            chunk({"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}),
+            chunk({"tool_calls": [{"index": 1, "function": {"arguments": "}"}}]}, "tool_calls"),
         ],
     )
     assert [(call["id"], call["function"]["arguments"]) for call in _calls(answer)] == [
         ("call_1", "{}"),
         ("call_2", "{}"),
+    ]
+
+
+@pytest.mark.parametrize("place", [{}, {"index": 0}], ids=["no index", "one index"])
+def test_another_id_begins_another_call(place: Any) -> None:  # R34 X31
+    whole_calls = [
+        {**place, "id": f"call_{name}", "type": "function", "function": {"name": name, "arguments": arguments}}
+        for name, arguments in (("f", '{"a":'), ("g", "{}"))
+    ]
+    rest = {**place, "function": {"arguments": "1}"}}
+    first, second = whole_calls
+    chunks_of_them = [chunk({"tool_calls": [call]}) for call in (first, rest, second)]
+    assert [(call["id"], call["function"]["arguments"]) for call in _calls(collected(CHAT, chunks_of_them))] == [
+        ("call_f", '{"a":1}'),
+        ("call_g", "{}"),
     ]
 
 

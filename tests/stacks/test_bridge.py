@@ -8,7 +8,17 @@ import pytest
 from openai_middleware import Rewrite
 from openai_middleware.errors import NotFoundError
 from tests.support.behaviours import Backend, dump, event, streaming
-from tests.support.replies import CHAT, RESPONSES, TARGETS, deltas_of, documents, text_of, validate_events
+from tests.support.replies import (
+    CHAT,
+    COMPLETIONS,
+    QUESTIONS,
+    RESPONSES,
+    TARGETS,
+    deltas_of,
+    documents,
+    text_of,
+    validate_events,
+)
 from tests.support.samples import FULL_COMPLETION
 from tests.support.stacks import EVENTS, JSON, Answer, Reply, Stack, StackedApp
 
@@ -54,6 +64,18 @@ def test_app_that_is_to_stream_is_asked_for_the_usage(stack: Stack) -> None:  # 
     backend = Backend(Answer(b"".join(WITH_USAGE), headers=EVENTS))
     ask(stack.app(backend, **BRIDGE), stream=True)
     assert json.loads(backend.seen.body)["stream_options"] == {"include_usage": True}
+
+
+@pytest.mark.parametrize("operation", [RESPONSES, COMPLETIONS])
+def test_app_gets_the_query_of_the_client(operation: str, stack: Stack) -> None:  # X12
+    backend = Backend(FULL_COMPLETION)
+    app = stack.app(backend, prefix="/v1", rewrites={operation: CHAT})
+    target, body = f"{TARGETS[operation]}?tenant=a%2Fb&x=1", {"model": "m", **QUESTIONS[operation]}
+    assert app.send("POST", target, dump(body)).status == 200
+    assert backend.seen.line == "POST /v1/chat/completions?tenant=a%2Fb&x=1"
+    assert backend.call.query_params == {"tenant": "a/b", "x": "1"}
+    assert backend.call.kwargs.items() >= backend.call.query_params.items()
+    assert not json.loads(backend.seen.body).keys() & backend.call.query_params.keys()
 
 
 def test_body_that_is_no_json_does_not_reach_the_app(stack: Stack) -> None:  # X9 B10

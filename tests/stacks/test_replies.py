@@ -153,6 +153,19 @@ def test_object_for_a_stream_is_turned_over_to_events(operation: str, stack: Sta
         assert {event["id"] for event in events} == {OBJECTS[operation]["id"]}
 
 
+@pytest.mark.parametrize("operation", [CHAT, COMPLETIONS])
+def test_object_with_its_usage_tells_it_in_chunks_where_the_client_asked(operation: str, stack: Stack) -> None:  # R31
+    usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+    app = stack.app(Backend({**OBJECTS[operation], "usage": usage}))
+
+    events = documents(ask(app, operation, stream=True))
+    assert all(event["choices"] and "usage" not in event for event in events)
+
+    events = documents(ask(app, operation, stream=True, stream_options={"include_usage": True}))
+    assert [event["usage"] for event in events] == [None] * (len(events) - 1) + [usage]
+    assert [bool(event["choices"]) for event in events] == [True] * (len(events) - 1) + [False]
+
+
 def chunks_of(operation: str) -> list[bytes]:
     if operation == RESPONSES:
         return [event({"type": "response.completed", "response": FULL_RESPONSE, "sequence_number": 0})]
