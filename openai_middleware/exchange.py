@@ -9,6 +9,9 @@ from openai_middleware.answer.event_stream import EventStream
 from openai_middleware.answer.json_answer import JSONAnswer
 from openai_middleware.errors import OpenAIError
 from openai_middleware.headers import (
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
     REQUEST_ID,
     Header,
     identified,
@@ -16,12 +19,12 @@ from openai_middleware.headers import (
     media_type,
     new_request_id,
     sent_request_id,
+    type_and_encoding,
 )
 from openai_middleware.keeping import RouteStore
 from openai_middleware.replies.reply_form import JSONReply
 from openai_middleware.request.body import (
     BodyReader,
-    RequestMapping,
     declared_length,
     decode_body,
     is_for_the_app,
@@ -45,22 +48,19 @@ _UNENCODED: Final = ("", "identity")
 _WITHOUT_DOCUMENT: Final = {204, 205, 206}
 # What an app answers that has no such route, or none for the method.
 _WITHOUT_ROUTE: Final = {404, 405}
-# What is looked for in an answer's headers, and how long such names are: others need no second look.
-_KIND, _LENGTH, _ENCODING = b"content-type", b"content-length", b"content-encoding"
-_SIZES_IN_ANSWERS: Final = frozenset(map(len, (_KIND, _ENCODING)))
 # Headers that an app could answer with something that is no whole document.
 _OF_ENCODING: Final = frozenset((b"accept-encoding",))
 _OF_PARTS: Final = _OF_ENCODING | {b"range", b"if-range"}
 # And what describes a body in whose place a rewrite puts another.
 _OF_OLD_BODY: Final = frozenset(
     (
-        *(_KIND, _LENGTH, _ENCODING, b"transfer-encoding", b"expect"),
+        *(CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, b"transfer-encoding", b"expect"),
         *(b"content-md5", b"digest", b"content-digest", b"repr-digest"),
     )
 )
 
-# The same of a request's headers.
-_SIZES: Final = frozenset(map(len, (_KIND, _LENGTH, REQUEST_ID, *_OF_PARTS)))
+# How long the names are that are looked for in every request: others need no second look.
+_SIZES: Final = frozenset(map(len, (CONTENT_TYPE, CONTENT_LENGTH, REQUEST_ID, *_OF_PARTS)))
 # What the client sends under these names is never a parameter.
 _RESERVED: Final = frozenset((REQUEST_PATH, REQUEST_METHOD))
 _NOTHING: Final[Mapping[str, str]] = {}
@@ -152,12 +152,12 @@ class Exchange:
             kept.append(header)
         sent_id = by_name.get(REQUEST_ID)
         self.request_id = (sent_request_id(sent_id) if sent_id is not None else None) or new_request_id()
-        content_type = by_name.get(_KIND)
+        content_type = by_name.get(CONTENT_TYPE)
         self.takes_body = content_type is None or not is_for_the_app(content_type)
         if route.rewrite is not None and self.takes_body:
             kept = [header for header in kept if header[0].lower() not in _OF_OLD_BODY]
         self._headers = kept
-        content_length = by_name.get(_LENGTH)
+        content_length = by_name.get(CONTENT_LENGTH)
         length = declared_length(content_length) if content_length is not None and self.takes_body else None
         self._content_length = length
         self._body_reader: BodyReader | None = None
@@ -209,7 +209,7 @@ class Exchange:
             if body and mapping is not None and is_for_app and not self._query and not self._path_params:
                 is_stream = mapping.asks_for_stream(body)
                 if is_stream is not None:
-                    arguments = Arguments(partial(_taken_apart, mapping, body, self._url_info))
+                    arguments = Arguments(partial(mapping.taken_apart, body, self._url_info))
             if is_stream is None:
                 found = self._found(body)
                 arguments = Arguments(found)
@@ -263,14 +263,7 @@ class Exchange:
             if status in _WITHOUT_ROUTE and self.rewrite is not None:
                 self.rewrite.refused(status, self._path)
             return None
-        content_type = encoding = b""
-        for name, value in headers:
-            if len(name) in _SIZES_IN_ANSWERS:
-                name = name.lower()
-                if name == _KIND:
-                    content_type = value
-                elif name == _ENCODING:
-                    encoding = value
+        content_type, encoding = type_and_encoding(headers)
         if encoding and media_type(encoding) not in _UNENCODED:
             return None
         call = self._call
@@ -325,10 +318,3 @@ class Exchange:
                 f"{self._route.name}: the client asked for {asked}, and the app answered with {came}. "
                 'Answer with text/event-stream where the request has "stream": true, and with JSON otherwise.'
             )
-
-
-def _taken_apart(mapping: RequestMapping, body: bytes, url_info: Mapping[str, str]) -> Found:
-    """What a body says that the mapping takes. No method of the exchange: with its call it would refer to itself."""
-    decoded = decode_body(body, is_json=True)
-    body_params = mapping.extract(decoded)
-    return decoded, body_params, {**body_params, **url_info}

@@ -9,6 +9,8 @@ from openai_middleware.identifiers import new_identifier
 
 Header = tuple[bytes, bytes]
 
+CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING = b"content-type", b"content-length", b"content-encoding"
+
 # What an answer says of its old bytes: RFC 9110 (ETag), RFC 1864, RFC 3230, RFC 9530.
 OF_OLD_BYTES: Final = frozenset(
     (b"etag", b"content-md5", b"digest", b"content-digest", b"repr-digest", b"transfer-encoding")
@@ -80,6 +82,20 @@ def request_id_in(headers: Iterable[Header]) -> str:
     """The id of a request: its own, else a new one."""
     own = (sent_request_id(value) for name, value in headers if name.lower() == REQUEST_ID)
     return next((found for found in own if found), None) or new_request_id()
+
+
+def type_and_encoding(headers: Iterable[Header]) -> tuple[bytes, bytes]:
+    """The Content-Type and the Content-Encoding of an answer, the last of each; empty where there is none."""
+    content_type = encoding = b""
+    for name, value in headers:
+        # Other names are not worth a second look.
+        if len(name) in (12, 16):
+            name = name.lower()
+            if name == CONTENT_TYPE:
+                content_type = value
+            elif name == CONTENT_ENCODING:
+                encoding = value
+    return content_type, encoding
 
 
 def identified(headers: Sequence[Header], request_id: str) -> Sequence[Header]:

@@ -196,7 +196,8 @@ class Outgoing:
             return self._replaced_by(error)
         [start, *earlier], self._held = self._held or [], None
         self.has_started = self._is_passing = True
-        start = {**start, "headers": answer.headers}
+        if start["headers"] is not answer.headers:
+            start = {**start, "headers": answer.headers}
         return (start, {**message, "body": body}) if answer.is_changed else (start, *earlier, message)
 
     def _hold(self, message: Message) -> None:

@@ -60,7 +60,7 @@ class JSONReply(JSONAnswer, kw_only=True, eq=False):
             return mapped
         if not isinstance(answer, Mapping):
             return mapped
-        events = events_of(form.operation, answer, with_usage=asks_for_usage(self._request()))
+        events = events_of(form.operation, answer, with_usage=asks_for_usage(self.request()))
         return self._changed(events, is_stream=True)
 
     def _plain_value(self) -> Any:

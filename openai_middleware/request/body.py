@@ -198,6 +198,17 @@ class RequestMapping:
         self._require(kwargs)
         return kwargs
 
+    def taken_apart(self, body: bytes, url_info: Mapping[str, str]) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+        """What a body says: decoded, its arguments, and these with the others that the request has.
+
+        Raises:
+            BadRequestError: The body is no JSON, or a number in it is out of range.
+            UnprocessableEntityError: A mandatory field is absent.
+        """
+        decoded = decode_body(body, is_json=True)
+        body_params = self.extract(decoded)
+        return decoded, body_params, {**body_params, **url_info}
+
     def asks_for_stream(self, body: bytes) -> bool | None:
         """Whether a body that `extract` would take has `"stream": true`; None where only decoding tells, or refuses.
 
