@@ -278,6 +278,20 @@ async def test_request_that_refers_to_nothing_names_the_field(
     assert (status, answer["error"]["param"]) == (400, param)
 
 
+async def test_conversation_takes_twenty_items_at_a_time(app: Any) -> None:
+    items = [{"role": "user", "content": str(number)} for number in range(21)]
+    _, talk = await answered(app, "POST", "/v1/conversations", {"items": items[:20]})
+    target = f"/v1/conversations/{talk['id']}/items"
+    assert (await answered(app, "POST", target, {"items": items[:20]}))[0] == 200
+
+    for refused in ("/v1/conversations", target):
+        status, answer = await answered(app, "POST", refused, {"items": items})
+        assert (status, answer["error"]["param"], answer["error"]["code"]) == (400, "items", "invalid_value")
+        assert "at most 20 items" in answer["error"]["message"]
+    _, listed = await answered(app, "GET", f"{target}?limit=100")
+    assert len(listed["data"]) == 40
+
+
 async def test_items_of_a_conversation_may_be_references(app: Any) -> None:  # P4
     _, response = await answered(app, "POST", "/v1/responses", {"model": "m", "input": "x"})
     id = response["output"][0]["id"]

@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from openai_middleware.mapping.json_codec import fields_of
 from openai_middleware.store.sql.conversations import append
-from openai_middleware.store.sql.rows import OwnerRows, k, o
+from openai_middleware.store.sql.rows import OwnerRows, k, o, pieces
 from openai_middleware.store.sql.schema import ITEM, RESPONSE, objects
 from openai_middleware.store.sql.transactions import Transactions
 from openai_middleware.store.store import ConversationChangedError, Item, Listed, Page, TooLongError, Turn
@@ -60,7 +60,7 @@ class Responses(Transactions):
                 own = (o.owner == owner, o.kind == RESPONSE, o.id == response_id)
                 rows.connection.execute(objects.update().where(*own).values(is_deleted=1))
                 return True
-            rows.remove(RESPONSE, [response_id])
+            rows.remove(RESPONSE, response_id)
             _remove_deleted(rows, found.parent)
             return True
 
@@ -99,9 +99,12 @@ class Responses(Transactions):
         """See `Backend.items`."""
 
         def read(rows: OwnerRows) -> Mapping[str, bytes]:
-            own = (o.owner == owner, o.kind == ITEM, o.id.in_(item_ids), o.changed > rows.horizon)
-            query = sa.select(o.id, o.data).where(*own)
-            return {row.id: row.data for row in rows.connection.execute(query)}
+            found: dict[str, bytes] = {}
+            for ids in pieces(item_ids):
+                own = (o.owner == owner, o.kind == ITEM, o.id.in_(ids), o.changed > rows.horizon)
+                query = sa.select(o.id, o.data).where(*own)
+                found |= {row.id: row.data for row in rows.connection.execute(query)}
+            return found
 
         return self._read(owner, read)
 
@@ -143,5 +146,5 @@ def _remove_deleted(rows: OwnerRows, response_id: str | None) -> None:
         deleted = rows.connection.execute(sa.select(o.parent).where(*own)).one_or_none()
         if deleted is None or rows.has_children(response_id):
             return
-        rows.remove(RESPONSE, [response_id])
+        rows.remove(RESPONSE, response_id)
         response_id = deleted.parent
