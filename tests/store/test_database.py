@@ -1,16 +1,23 @@
 """The database of a store: its tables, its connections, and what becomes of those that are away."""
 
+import logging
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
 from openai_middleware.errors import ConfigurationError
+from openai_middleware.store import Store
 from openai_middleware.store.sql import SQLBackend, schema
 from openai_middleware.store.store import Page, UnavailableError
+from tests.store.apps import asgi_app
 from tests.store.conftest import DATABASES, Opened
-from tests.store.samples import completion, counted, ids, item, rows_in, turn
+from tests.store.samples import ALL, completion, counted, ids, item, rows_in, turn
 from tests.support import postgresql
 
 
@@ -55,6 +62,8 @@ def test_tables_of_the_first_version_get_what_they_lack(url: str, opened: Opened
         ("mysql://localhost/x", "store_url"),
         ("postgresql://localhost/x", "store_url"),
         ("postgresql+asyncpg://localhost/x", "store_url"),
+        ("postgresql+psycopg://localhost:port/x", "store_url"),
+        ("sqlite+aiosqlite://", "store_url"),
     ],
 )
 def test_url_that_is_none_of_a_store_is_refused(url: str, code: str) -> None:
@@ -64,11 +73,22 @@ def test_url_that_is_none_of_a_store_is_refused(url: str, code: str) -> None:
     assert [mistake.code for mistake in caught.value.mistakes] == [code]
 
 
-def test_password_of_a_url_is_in_no_message() -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://ada:secret@localhost/x",
+        "postgresql+psycopg//ada:secret@localhost/x",
+        "postgresql+psycopg://ada:sec/ret@localhost:port/x",
+        "postgresql://localhost/x?user=ada&password=secret",
+        "postgresql+psycopg//localhost/x?user=ada&password=secret",
+    ],
+)
+def test_password_of_a_url_is_in_no_message(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        SQLBackend("mysql://ada:secret@localhost/x", ttl=None, max_bytes=None)
+        SQLBackend(url, ttl=None, max_bytes=None)
 
     assert "secret" not in str(caught.value)
+    assert "sec/ret" not in str(caught.value)
 
 
 def test_full_disk_keeps_nothing_by_halves(tmp_path: Path, opened: Opened) -> None:  # P9
@@ -118,6 +138,179 @@ def test_postgresql_may_be_away_at_start_and_in_the_middle() -> None:  # P9
         backend.close()
     finally:
         server.remove()
+
+
+@pytest.mark.skipif("postgresql" not in DATABASES, reason="PostgreSQL is not there, as the summary says")
+async def test_postgresql_that_hangs_holds_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:  # P9
+    monkeypatch.setattr("openai_middleware.store.sql.database._SECONDS_TO_WAIT", 1)
+    server = postgresql.Server()
+    try:
+        store = Store(server.url(), owner="shared")
+        transport = httpx.ASGITransport(asgi_app(store))
+        async with httpx.AsyncClient(transport=transport, base_url="http://app/v1") as client:
+
+            async def create() -> Any:
+                return (await client.post("/responses", json={"model": "m", "input": "Hi"})).json()
+
+            kept = await create()
+            assert kept["store"] is True
+            server.pause()
+            # The first notices it by a connection that it has, and others do not wait any more.
+            assert (await create())["store"] is False
+            with pytest.raises(UnavailableError, match="silent a moment ago"):
+                store.backend.response("shared", kept["id"])
+            # A new connection is no better.
+            store.backend._database._silent_until = 0  # type: ignore[attr-defined]
+            assert (await create())["store"] is False
+            refused = await client.get(f"/responses/{kept['id']}")
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_unavailable")
+            server.resume()
+            store.backend._database._silent_until = 0  # type: ignore[attr-defined]
+            assert (await create())["store"] is True
+            assert (await client.get(f"/responses/{kept['id']}")).json() == kept
+        store.close()
+    finally:
+        server.resume()
+        server.remove()
+
+
+@pytest.mark.skipif("postgresql" not in DATABASES, reason="PostgreSQL is not there, as the summary says")
+def test_postgresql_stops_a_statement_for_which_nobody_waits_any_more(opened: Opened) -> None:  # P9
+    def limit(connection: sa.Connection) -> Any:
+        return connection.exec_driver_sql("SHOW statement_timeout").scalar()
+
+    url = postgresql.server().url()
+    assert opened(url)._database.read(limit) == "10s"
+    assert opened(url + "%20-cstatement_timeout%3D3s")._database.read(limit) == "3s"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (
+            "sqlite:////no/such/folder/openai.db",
+            "SQLITE_CANTOPEN: unable to open database file (sqlite:////no/such/fol",
+        ),
+        ("postgresql+psycopg://ada:s3cret@127.0.0.1:1/x?application_name=y", "Connection refused"),
+        ("postgresql+psycopg://ada:s3cret@no-such-host.invalid/x", "no-such-host.invalid"),
+        ("postgresql+psycopg://tests:s3cret@127.0.0.1:{port}/no_such_database", '"no_such_database" does not exist'),
+        ("postgresql+psycopg://nobody:s3cret@127.0.0.1:{port}/postgres", 'role "nobody" does not exist'),
+    ],
+)
+def test_log_says_why_the_database_cannot_be_reached(
+    url: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:  # P9
+    if "{port}" in url:
+        if "postgresql" not in DATABASES:
+            pytest.skip("PostgreSQL is not there, as the summary says")
+        url = url.format(port=postgresql.server().port)
+    store = Store(url, owner="shared")
+
+    store.open()
+
+    assert said in caplog.text
+    assert "OperationalError" in caplog.text
+    assert f"({url.partition('?')[0].replace('s3cret', '***')})" in caplog.text
+    assert "s3cret" not in caplog.text
+    store.close()
+
+
+def test_newer_tables_that_are_found_late_keep_no_answer(
+    tmp_path: Path, opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:  # P9
+    url = f"sqlite:///{tmp_path / 'folder' / 'openai.db'}"
+    store = Store(url, owner="shared")
+    store.open()  # it is away
+    (tmp_path / "folder").mkdir()
+    newer = schema.schema_version.update().values(version=schema.VERSION + 1)
+    opened(url)._database.write(lambda connection: connection.execute(newer))
+
+    with pytest.raises(UnavailableError, match=f"of version {schema.VERSION + 1}, and this"):
+        store.backend.keep_turn("ada", turn("one"))
+    with pytest.raises(UnavailableError, match=f"of version {schema.VERSION + 1}, and this"):
+        store.backend.response("ada", "one")
+    with pytest.raises(ConfigurationError):
+        store.open()
+    store.close()
+
+
+def test_database_in_memory_can_be_used_again_after_it_was_closed() -> None:
+    backend = SQLBackend("sqlite://", ttl=None, max_bytes=None)
+    backend.keep_turn("ada", turn("one"))
+    backend.close()
+    assert backend.response("ada", "one") is None
+    backend.keep_turn("ada", turn("two"))
+    assert backend.response("ada", "two")
+    backend.close()
+
+
+def test_file_that_is_deleted_while_it_is_used_is_made_again(tmp_path: Path, opened: Opened) -> None:
+    file = tmp_path / "openai.db"
+    backend = opened(f"sqlite:///{file}")
+    backend.keep_turn("ada", turn("one"))
+    for one in tmp_path.iterdir():
+        one.unlink()
+    # A connection that is new finds an empty file.
+    backend._database._engine.dispose()
+
+    backend.keep_turn("ada", turn("two"))
+
+    assert backend.response("ada", "two")
+    assert backend.response("ada", "one") is None
+    assert file.exists()
+
+
+def test_sqlite_lets_others_read_while_one_writes(tmp_path: Path, opened: Opened) -> None:  # P9
+    backend = opened(f"sqlite:///{tmp_path / 'openai.db'}")
+    backend.keep_turn("ada", turn("one"))
+
+    def read_beside(connection: sa.Connection) -> bytes | None:
+        connection.execute(schema.owners.update().values(bytes=1))
+        return backend.response("ada", "one")
+
+    assert backend._database.write(read_beside)
+    other = sqlite3.connect(tmp_path / "openai.db")
+    assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    other.close()
+
+
+@pytest.mark.skipif("postgresql" not in DATABASES, reason="PostgreSQL is not there, as the summary says")
+def test_of_two_updates_of_a_completion_the_second_waits_for_the_first(opened: Opened) -> None:
+    url = postgresql.server().url()
+    first, second, looking = opened(url), opened(url), opened(url)
+    first.keep_completion("ada", completion("c"))
+    has_written, may_commit = threading.Event(), threading.Event()
+
+    @sa.event.listens_for(first._database._engine, "commit")
+    def wait(_: sa.Connection) -> None:
+        has_written.set()
+        may_commit.wait()
+
+    def is_waiting(connection: sa.Connection) -> bool:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        return bool(connection.exec_driver_sql(query).scalar())
+
+    with ThreadPoolExecutor(2) as pool:
+        updating = [pool.submit(first.update_completion, "ada", "c", {"k": "1"})]
+        has_written.wait()
+        updating.append(pool.submit(second.update_completion, "ada", "c", {"l": "2"}))
+        while not looking._database.read(is_waiting):
+            pass
+        may_commit.set()
+        assert all(update.result() for update in updating)
+
+    # It has no label of the first.
+    assert first.completions("ada", ALL, None, {"k": "1"}).entries == []
+    assert len(first.completions("ada", ALL, None, {"l": "2"}).entries) == 1
+
+
+def test_nothing_that_clients_said_is_in_the_log_of_sqlalchemy(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "sqlalchemy.engine")
+    backend = SQLBackend(url, ttl=None, max_bytes=None)
+    backend.keep_turn("ada", turn("one", more="a secret"))
+    assert "INSERT INTO openai_objects" in caplog.text
+    assert "a secret" not in caplog.text
+    backend.close()
 
 
 def test_every_query_goes_by_an_index(url: str, opened: Opened) -> None:

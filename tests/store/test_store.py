@@ -198,6 +198,30 @@ FORKING = """if True:
 """
 
 
+FORKING_IN_MEMORY = """if True:
+    import os
+    from openai_middleware.store import Store
+    store = Store("sqlite://", owner="shared")
+    store.open()
+    store.backend.create_conversation("o", "parent", b"{}", [])
+    if os.fork() == 0:
+        assert store.backend.conversation("o", "parent") is None
+        store.backend.create_conversation("o", "child", b"{}", [])
+        os._exit(0)
+    _, status = os.wait()
+    assert status == 0, status
+    assert store.backend.conversation("o", "parent") and not store.backend.conversation("o", "child")
+    store.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_server_may_fork_behind_a_store_in_memory() -> None:
+    command = [sys.executable, "-W", "error", "-c", FORKING_IN_MEMORY]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_server_may_fork_behind_a_store(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", FORKING, f"sqlite:///{tmp_path / 'openai.db'}"]
