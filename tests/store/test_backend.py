@@ -344,6 +344,27 @@ def test_more_items_than_a_statement_takes_are_kept_found_and_deleted(
     assert counted(backend, "ada") == (0, 0)
 
 
+def test_answer_is_read_as_it_left_though_its_item_was_there_in_other_words(backend: SQLBackend) -> None:  # P3
+    filled = Item("x", b'{"type": "message", "id": "x", "text": "x", "logprobs": []}')
+    plain = Item("x", b'{"type":"message","id":"x","text":"x"}')
+    backend.keep_turn("ada", Turn(input=[filled], output=[], response_id="one", response=b"{}"))
+    backend.keep_turn("ada", Turn(input=[plain], output=[plain], response_id="two", response=b"{}"))
+
+    response = backend.response("ada", "two")
+    assert response is not None
+    assert json.loads(response)["output"] == [json.loads(plain.data)]
+
+
+def test_answers_that_use_the_ids_of_their_items_again_are_told_of_once(
+    backend: SQLBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        output = [item("msg_1", f"answer {number}"), item(f"own{number}")]
+        backend.keep_turn("ada", Turn(input=[item("in")], output=output, response_id=str(number), response=b"{}"))
+        assert len(caplog.records) == min(number, 1)
+    assert "the id of another that is stored" in caplog.text
+
+
 # --- what goes by itself
 
 
@@ -388,6 +409,48 @@ def test_what_is_too_old_is_gone_at_once_and_swept_with_later_writes(
     for owner in ("ada", "bob"):
         rows, total = counted(backend, owner)
         assert rows == total
+
+
+def test_next_piece_of_what_is_too_old_goes_with_the_next_write(
+    url: str, monkeypatch: pytest.MonkeyPatch, opened: Opened
+) -> None:  # P8
+    clock = [1_000_000_000]
+    monkeypatch.setattr("openai_middleware.store.sql.transactions._microseconds", lambda: clock[0])
+    monkeypatch.setattr("openai_middleware.store.sql.upkeep.PIECE", 2)
+    backend = opened(url, ttl=10)
+    for number in range(5):
+        backend.keep_completion("ada", completion(f"old{number}"))
+    clock[0] += 10_000_000
+    backend._next_sweep = 0
+
+    left = []
+    for number in range(4):
+        backend.keep_completion("ada", completion(str(number)))
+        left.append(sum(row.id.startswith("old") for row in rows_in(backend, schema.objects)))
+
+    assert left == [3, 1, 0, 0]
+
+
+def test_chain_is_measured_by_what_is_left_of_it(
+    url: str, monkeypatch: pytest.MonkeyPatch, opened: Opened
+) -> None:  # P5 P8
+    clock = [1_000_000_000]
+    monkeypatch.setattr("openai_middleware.store.sql.transactions._microseconds", lambda: clock[0])
+    backend = opened(url, ttl=10)
+    for number in range(4):
+        backend.keep_turn("ada", turn(str(number), str(number - 1) if number else None))
+        clock[0] += 4_000_000
+    size = len(item("in_3").data) + len(item("out_3").data)
+
+    for is_swept in (False, True):
+        if is_swept:
+            backend._next_sweep = 0
+            backend.keep_completion("bob", completion("x"))
+        assert ids(backend.history("ada", "3", 2, 2 * size)) == ["in_2", "out_2", "in_3", "out_3"]
+        with pytest.raises(TooLongError):
+            backend.history("ada", "3", 1, 2 * size)
+        with pytest.raises(TooLongError):
+            backend.history("ada", "3", 2, 2 * size - 1)
 
 
 def test_what_is_oldest_goes_first_where_it_is_too_much(url: str, opened: Opened) -> None:  # P8

@@ -36,6 +36,7 @@ def test_tables_of_the_first_version_get_what_they_lack(url: str, opened: Opened
     for name in "abc":
         backend.keep_completion("ada", completion(name))
     first = (
+        "ALTER TABLE openai_objects ADD COLUMN turns INTEGER",
         "DROP TABLE openai_gone",
         "DROP INDEX openai_objects_by_age_without_items",
         "CREATE INDEX openai_objects_by_age_of_owner ON openai_objects (owner, changed)",
@@ -50,6 +51,8 @@ def test_tables_of_the_first_version_get_what_they_lack(url: str, opened: Opened
     indexes = backend._database.read(lambda connection: sa.inspect(connection).get_indexes("openai_objects"))
     assert {str(index["name"]) for index in indexes} >= {index.name for index in schema.objects.indexes}
     assert "openai_objects_by_age_of_owner" not in {index["name"] for index in indexes}
+    columns = backend._database.read(lambda connection: sa.inspect(connection).get_columns("openai_objects"))
+    assert [column["name"] for column in columns] == [column.name for column in schema.objects.c]
     backend.delete_completion("ada", "a")
     assert ids(backend.completions("ada", Page(2, "asc", "a"), None, {}).entries) == ["b", "c"]
 

@@ -21,7 +21,7 @@ _MOST_VALUES: Final = 5000
 _IS_ITEM: Final = sa.and_(o.owner == k.owner, o.kind == ITEM, o.id == k.item)
 
 # What every turn needs, built once: to build a statement costs more than to execute it.
-_EMPTY: Final = dict.fromkeys(("messages", "model", "parent", "turns", "weight", "version"))
+_EMPTY: Final = dict.fromkeys(("messages", "model", "parent", "weight", "version"))
 _LINK: Final = links.insert()
 _INSERTS: Final[Mapping[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _ADD: Final = {
@@ -115,10 +115,14 @@ class OwnerRows:
         )
         self._growth += growth
 
-    def add_items(self, items: Sequence[Item]) -> list[Item]:
+    def add_items(self, items: Sequence[Item], verbatim: int = 0) -> list[Item]:
         """Keep items, and return them under the ids that they have now.
 
         One that the owner has already is not kept twice; where it says something else, it gets another id.
+
+        Args:
+            items: The items.
+            verbatim: How many of the last are the same only word by word: an answer is shown as it left.
         """
         if not items:
             return []
@@ -130,8 +134,9 @@ class OwnerRows:
             query = sa.select(o.id, o.data).where(o.owner == self.owner, o.kind == ITEM, o.id.in_(taken))
             known |= {row.id: row.data for row in self.connection.execute(query.with_for_update())}
         kept, renamed, seen = list[Item](), list[Item](), set[str]()
-        for item in items:
-            if item.id in seen or (item.id not in added and not _says_the_same(known.get(item.id), item.data)):
+        for index, item in enumerate(items):
+            is_exact = index >= len(items) - verbatim
+            if item.id in seen or (item.id not in added and not _is_same(known.get(item.id), item.data, is_exact)):
                 item = Item(new_identifier("item_"), item.data)
                 renamed.append(item)
             seen.add(item.id)
@@ -298,9 +303,11 @@ def listed(rows: Sequence[Any], page: Page) -> Listed:
     return Listed([Item(row.id, row.data) for row in rows[: page.limit]], len(rows) > page.limit)
 
 
-def _says_the_same(one: bytes | None, other: bytes) -> bool:
-    """Whether two items are the same, though a client may have left out or filled in what says nothing."""
-    return one is not None and (one == other or _essence(value_of(one)) == _essence(value_of(other)))
+def _is_same(one: bytes | None, other: bytes, is_exact: bool) -> bool:
+    """Whether two items are the same. A client may have left out or filled in what says nothing."""
+    if one is None or is_exact:
+        return one == other
+    return one == other or _essence(value_of(one)) == _essence(value_of(other))
 
 
 def _essence(value: Any) -> Any:

@@ -39,7 +39,6 @@ objects = sa.Table(
     sa.Column("messages", sa.LargeBinary),  # of the request of a chat completion
     sa.Column("model", _Key),
     sa.Column("parent", _Key),
-    sa.Column("turns", sa.Integer),  # of a response: how many there are in its chain
     sa.Column("weight", sa.BigInteger),  # the bytes of all items of the chain, or of the conversation
     sa.Column("version", sa.BigInteger),  # of a conversation: also the position of its next item
     sa.Column("is_deleted", sa.SmallInteger, nullable=False, server_default="0"),  # others follow it still
@@ -139,7 +138,8 @@ def create(connection: Connection) -> None:
 
 
 def _migrate(connection: Connection) -> None:
-    """Make of version 1 what it lacks. Its tables have all columns."""
+    """Make version 2 of version 1, which had one column and one index else."""
+    connection.exec_driver_sql("ALTER TABLE openai_objects DROP COLUMN turns")
     for index in objects.indexes:
         index.create(connection, checkfirst=True)
     connection.exec_driver_sql("DROP INDEX IF EXISTS openai_objects_by_age_of_owner")
