@@ -348,7 +348,7 @@ def test_answer_is_read_as_it_left_though_its_item_was_there_in_other_words(back
     filled = Item("x", b'{"type": "message", "id": "x", "text": "x", "logprobs": []}')
     plain = Item("x", b'{"type":"message","id":"x","text":"x"}')
     backend.keep_turn("ada", Turn(input=[filled], output=[], response_id="one", response=b"{}"))
-    backend.keep_turn("ada", Turn(input=[plain], output=[plain], response_id="two", response=b"{}"))
+    backend.keep_turn("ada", Turn(input=[], output=[plain], response_id="two", response=b"{}"))
 
     response = backend.response("ada", "two")
     assert response is not None

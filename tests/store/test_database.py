@@ -1,5 +1,6 @@
 """The database of a store: its tables, its connections, and what becomes of those that are away."""
 
+import asyncio
 import logging
 import sqlite3
 import threading
@@ -150,7 +151,8 @@ async def test_postgresql_that_hangs_holds_no_answer(monkeypatch: pytest.MonkeyP
     try:
         store = Store(server.url(), owner="shared")
         transport = httpx.ASGITransport(asgi_app(store))
-        async with httpx.AsyncClient(transport=transport, base_url="http://app/v1") as client:
+        client = httpx.AsyncClient(transport=transport, base_url="http://app/v1")
+        async with client, asyncio.timeout(60):
 
             async def create() -> Any:
                 return (await client.post("/responses", json={"model": "m", "input": "Hi"})).json()
