@@ -77,7 +77,7 @@ def checked_config(
         with mistakes:
             rewrites_of(options.get("rewrites"), options.get("handler_path"), config.endpoints.values(), contract)
     store = options.get("store")
-    if store is not None and not callable(getattr(store, "feature", None)):
+    if store is not None and (isinstance(store, type) or not callable(getattr(store, "feature", None))):
         hint = "Write Store('sqlite:///openai.db', owner=by_api_key), with both of openai_middleware.store."
         mistakes.add("store_type", "This is no store.", store, hint, "store")
     mistakes.report()

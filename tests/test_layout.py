@@ -39,7 +39,7 @@ LIBRARIES = {"asgiref", "jsonpath", "msgspec", "parse", "pydantic", PACKAGE}
 # What parts of it may import beside these: those that nothing else imports.
 MORE_LIBRARIES = {
     "contract.generator": {"openai"},
-    "store.sql": {"sqlalchemy"},
+    "store.sql": {"psycopg", "sqlalchemy"},
     "check": {"httpx", "jsonschema", "openai", "pydantic_core", "uvicorn"},
     "cli": {"rich", "typer", "uvicorn"},
 }

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Raw
 
@@ -13,6 +13,9 @@ from openai_middleware.store.items import input_items, is_reference, is_storable
 from openai_middleware.store.labels import checked_metadata
 from openai_middleware.store.store import Item
 from openai_middleware.store.stored import Kwargs, OwnerStore, list_object, page_of, resolved
+
+# OpenAI's limit.
+_MOST_ITEMS: Final = 20
 
 
 class StoredConversations(OwnerStore):
@@ -88,10 +91,13 @@ class StoredConversations(OwnerStore):
         """The items of a request, references resolved.
 
         Raises:
-            BadRequestError: They are no items, or refer to nothing.
+            BadRequestError: They are no items, too many, or refer to nothing.
         """
         if not isinstance(given, list):
             raise BadRequestError("`items` is a list of items.", param="items", code="invalid_type")
+        if len(given) > _MOST_ITEMS:
+            message = f"`items` has at most {_MOST_ITEMS} items. Append more with further requests."
+            raise BadRequestError(message, param="items", code="invalid_value")
         for index, item in enumerate(given):
             if not isinstance(item, Mapping) or not (item.get("type") or "role" in item or is_reference(item)):
                 message = f"`items[{index}]` is no item: an item is an object with a `type`, or a message."

@@ -44,9 +44,9 @@ def input_items(value: Any) -> list[Item]:
     return [_item(item) for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
-def output_items(value: Any) -> list[Item]:
+def output_items(value: list[Mapping[str, Any]]) -> list[Item]:
     """An output as items: word by word, since the response shows them again. What has no id gets one beside it."""
-    return [_identified(item) for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    return [_identified(item) for item in value]
 
 
 def shown(item: Item) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from openai_middleware.store.failures import not_available, reason_of
 from openai_middleware.store.items import input_items, is_storable, output_items
 from openai_middleware.store.labels import searchable, searchable_metadata
 from openai_middleware.store.store import (
+    MAX_ID_LENGTH,
     Backend,
     Completion,
     ConversationChangedError,
@@ -34,6 +35,7 @@ _WITHOUT_DOCUMENT: Final = (204, 205, 206)
 _COMPLETE: Final = (b'"completed"', b'"incomplete"', None)
 # Quotes within a text are escaped, so that no text looks like this.
 _OF_RESPONSE: Final = re.compile(rb'"response"\s*:')
+_NO_ID: Final = f"the answer has no id, or one that is no str of 1 to {MAX_ID_LENGTH} characters, and is not stored."
 _TERMINAL: Final = re.compile(rb'"response\.(?:completed|incomplete)"')
 
 
@@ -200,7 +202,8 @@ class ResponseRecorder(_Recorder):
             self._backend.keep_turn(self.owner, turn)
         except ConversationChangedError as error:
             message = "Somebody else has written to this conversation meanwhile. Send the request again."
-            raise ConflictError(message, param="conversation", code="conversation_conflict") from error
+            code = "conversation_conflict"
+            raise ConflictError(message, param="conversation", code=code, should_retry=True) from error
         except (UnavailableError, TooLargeError) as error:
             if self.head is not None:
                 raise not_available(error) from error
@@ -214,8 +217,11 @@ class ResponseRecorder(_Recorder):
             return None
         identifier = value_of(response.get("id", b"null"))
         output = value_of(response.get("output", b"null"))
-        if not is_storable(identifier) or not isinstance(output, list):
-            logger.warning("responses.create: the answer has no id or no output, and is not stored.")
+        if not is_storable(identifier):
+            logger.warning("responses.create: %s", _NO_ID)
+            return None
+        if not isinstance(output, list) or not all(isinstance(item, Mapping) for item in output):
+            logger.warning("responses.create: the answer has no output that is a list of items, and is not stored.")
             return None
         kept = self._said(dict(response), is_kept=True)
         return Turn(
@@ -247,6 +253,8 @@ class CompletionRecorder(_Recorder):
         self._reader = EventReader()
         self._collector = collector_of("chat.completions.create")
         self._has_failed = False
+        self._open: set[str] = set()
+        self._ended: set[str] = set()
 
     def _streamed(self, chunk: bytes, *, is_last: bool) -> bytes:
         for data in self._reader.feed(chunk):
@@ -268,9 +276,15 @@ class CompletionRecorder(_Recorder):
             self._has_failed = True
         elif isinstance(event, Mapping):
             self._collector.feed(event)
+            choices = event.get("choices")
+            for choice in choices if isinstance(choices, list) else ():
+                if isinstance(choice, Mapping):
+                    has_ended = choice.get("finish_reason") is not None
+                    (self._ended if has_ended else self._open).add(str(choice.get("index")))
 
     def _concluded(self, held: bytes) -> bytes:
-        whole = self._collector.whole()
+        # What the mapping has repaired ends with `[DONE]` also where the app's stream was cut.
+        whole = self._collector.whole() if self._ended and self._open <= self._ended else None
         if whole is not None:
             self._keep(whole)
         return held
@@ -286,7 +300,7 @@ class CompletionRecorder(_Recorder):
         except UNDECODABLE:
             return
         if not is_storable(identifier):
-            logger.warning("chat.completions.create: the answer has no id, and is not stored.")
+            logger.warning("chat.completions.create: %s", _NO_ID)
             return
         kept = Completion(
             id=identifier,

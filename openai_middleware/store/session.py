@@ -156,7 +156,7 @@ class ResponseSession(Session):
         except TooLongError as error:
             raise _too_long("previous_response_id") from error
         if history is None:
-            message = f"Previous response with id '{response_id}' not found."
+            message = "The response in `previous_response_id` was not found."
             raise BadRequestError(message, param="previous_response_id", code="previous_response_not_found")
         return list(history)
 
@@ -167,7 +167,7 @@ class ResponseSession(Session):
         except TooLongError as error:
             raise _too_long("conversation") from error
         if found is None:
-            message = f"Conversation with id '{conversation_id}' not found."
+            message = "The conversation in `conversation` was not found."
             raise BadRequestError(message, param="conversation", code="conversation_not_found")
         head, items = found
         return head, list(items)

@@ -1,8 +1,10 @@
 """What a user says of a store: where things are kept, whose they are, and for how long."""
 
+import inspect
 import logging
 import os
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Final
@@ -14,7 +16,10 @@ from openai_middleware.store.store import Backend, UnavailableError
 logger = logging.getLogger("openai_middleware")
 
 _THREADS: Final = 16
+_DEFAULT_TTL: Final = timedelta(days=30)
 _DEFAULT_MAX_BYTES: Final = 1024**3
+# Databases count microseconds in 64 bits. Who wants more means None.
+_LONGEST_TTL: Final = timedelta(days=365_000).total_seconds()
 
 
 class Settings:
@@ -37,23 +42,29 @@ class Settings:
         url: str | Backend = "sqlite:///openai.db",
         *,
         owner: Owner,
-        ttl: timedelta | float | None = timedelta(days=30),
+        ttl: timedelta | float | None = _DEFAULT_TTL,
         max_bytes: int | None = _DEFAULT_MAX_BYTES,
     ) -> None:
         whose: object = owner
         seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
         with reported_mistakes() as mistakes:
-            if whose != SHARED and not callable(whose):
-                hint = "Write by_api_key, a function of your own, or 'shared'."
+            if whose != SHARED and not _is_plain_function(whose):
+                hint = "Write by_api_key, a function of your own that is not async, or 'shared'."
                 mistakes.add("store_owner", "The owner is a function.", whose, hint, "owner")
-            if seconds is not None and not _is_positive(seconds):
-                hint = "Write timedelta(days=30), a number of seconds above zero, or None."
+            if seconds is not None and not (_is_positive(seconds) and seconds <= _LONGEST_TTL):
+                hint = "Write timedelta(days=30), a number of seconds above zero and below a thousand years, or None."
                 mistakes.add("store_ttl", "This is no time to live.", ttl, hint, "ttl")
             if max_bytes is not None and not (_is_positive(max_bytes) and isinstance(max_bytes, int)):
                 hint = "Write a number of bytes above zero, or None."
                 mistakes.add("store_max_bytes", "This is no number of bytes.", max_bytes, hint, "max_bytes")
+            if isinstance(url, str):
+                limits = (None, None) if mistakes else (seconds, max_bytes)
+                with mistakes:
+                    self.backend = _sql_backend(url, *limits)
+            else:
+                mistakes.extend(_mistakes_with(url, ttl, max_bytes))
+                self.backend = url
         self.owner = owner
-        self.backend = _sql_backend(url, seconds, max_bytes) if isinstance(url, str) else url
         self._threads: ThreadPoolExecutor | None = None
         if hasattr(os, "register_at_fork"):
             # A process that was forked has no threads. Without a reference, so that it can be collected.
@@ -84,6 +95,23 @@ class Settings:
             self._threads.shutdown()
             self._threads = None
         self.backend.close()
+
+
+def _is_plain_function(value: object) -> bool:
+    """Whether something can be called, and answers at once: an async function would give a coroutine."""
+    is_async = any(map(inspect.iscoroutinefunction, (value, getattr(value, "__call__", None))))  # noqa: B004
+    return callable(value) and not is_async
+
+
+def _mistakes_with(backend: object, ttl: object, max_bytes: object) -> Iterator[ConfigurationMistake]:
+    if isinstance(backend, type) or not callable(getattr(backend, "keep_turn", None)):
+        hint = "Write a URL such as 'sqlite:///openai.db', as a str, or an object with the methods of a `Backend`."
+        yield ConfigurationMistake("store_url", "This is no database of a store.", backend, hint, "url")
+        return
+    for name, value, default in (("ttl", ttl, _DEFAULT_TTL), ("max_bytes", max_bytes, _DEFAULT_MAX_BYTES)):
+        if value != default:
+            hint = "Leave it out: a backend has limits of its own."
+            yield ConfigurationMistake(f"store_{name}", "Only databases with a URL have this limit.", value, hint, name)
 
 
 def _is_positive(value: object) -> bool:

@@ -118,7 +118,7 @@ class Completion:
 
 # --8<-- [start:backend]
 class Backend(Protocol):
-    """A database as the store needs it. Its methods block, and are called in threads.
+    """A database as the store needs it. Its methods block, and may be called in several threads at once.
 
     All of them may raise `UnavailableError`, and those that keep something `TooLargeError`. What is older than the
     store's `ttl` is as good as deleted.
@@ -179,7 +179,7 @@ class Backend(Protocol):
         """The chat completions of a model, or of all, that have all of this metadata.
 
         Raises:
-            UnknownCursorError: There is no completion with the id `after`.
+            UnknownCursorError: There is no completion with the id `after`, and there was none in the last hour.
         """
 
     def update_completion(self, owner: str, completion_id: str, metadata: Mapping[str, str]) -> bytes | None:
@@ -219,7 +219,7 @@ class Backend(Protocol):
         """The items of a conversation, or None where there is none.
 
         Raises:
-            UnknownCursorError: `after` is none of them.
+            UnknownCursorError: `after` is none of them, and was none in the last hour.
         """
 
     def conversation_item(self, owner: str, conversation_id: str, item_id: str) -> bytes | None:

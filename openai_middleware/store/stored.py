@@ -112,7 +112,7 @@ def resolved(backend: Backend, owner: str, given: Any, field: str) -> Any:
         if is_reference(item):
             identifier = item.get("id")
             if not isinstance(identifier, str) or identifier not in found:
-                message = f"Item with id '{identifier}' not found."
+                message = f"The item in `{field}[{index}]` was not found."
                 raise BadRequestError(message, param=f"{field}[{index}]", code="item_not_found")
             items.append(shown(Item(identifier, found[identifier])))
         else:

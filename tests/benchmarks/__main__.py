@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from openai_middleware import OpenAIMiddleware
-from tests.benchmarks import end_to_end, growth, in_process, replies, rewrites
+from tests.benchmarks import end_to_end, growth, in_process, replies, rewrites, store
 from tests.benchmarks.apps import ASGI, WSGI, starlette
 from tests.benchmarks.charts import bar_chart, line_chart
 from tests.benchmarks.workloads import BODY
@@ -55,7 +55,7 @@ def main() -> None:
         sys.exit("wrk was not found, which sends the requests of the end-to-end benchmark. On Debian: apt install wrk")
     scale = 1 if arguments.quick else 10
     asgi = [name for name in ASGI if name != PEER or find_spec(PEER.replace("-", "_")) is not None]
-    steps = 5 + len(growth.CURVES) + 2 * scale * (len(asgi) + len(WSGI))
+    steps = 6 + len(growth.CURVES) + 2 * scale * (len(asgi) + len(WSGI))
     with Progress() as progress:
         task = progress.add_task("Measuring", total=steps)
 
@@ -70,6 +70,9 @@ def main() -> None:
         replied = replies.measured(3 * scale)
         step()
         rewritten, unit = rewrites.measured(50 * scale)
+        step()
+        sizes_of_stores = (store.FEW, store.MANY // 50 if arguments.quick else store.MANY)
+        stored, by_size = store.measured(2 * scale, *sizes_of_stores)
         step()
         sizes = {
             "import, over what it needs": growth.import_ratio(2 * scale),
@@ -96,6 +99,7 @@ def main() -> None:
         _floor(table, steps_of_a_request, between),
         _replies(replied),
         _rewrites(rewritten, unit),
+        _stored(stored, by_size, *sizes_of_stores),
         _served("Under uvicorn (ASGI)", "asgi", *served) + _served_goals(served[0]),
         _served("Under gunicorn with threads (WSGI)", "wsgi", *served_by_wsgi),
         _growth({name: label for name, (label, _) in curves.items()}),
@@ -209,6 +213,31 @@ Above the app's own route, in process: the request of the API that a rewrite sen
 answer that is read. A J is a round trip of a 1 KB request through orjson ({unit:.1f} µs here).
 
 {_table(["", "cost", "goal", "reached"], rows)}"""
+
+
+def _stored(requests: store.Requests, by_size: dict[str, tuple[float, float]], few: int, many: int) -> str:
+    more = requests.stored - requests.bare
+    rows = [
+        ["`responses.create`", f"{requests.bare:.2f} ms", f"{requests.stored:.2f} ms", "1 ms more", _yes(more <= 1)]
+    ]
+    for name, (bare, found) in requests.busy.items():
+        row = [f"event loop busy, {name}", f"{bare:.1f} ms", f"{found:.1f} ms", "5 ms, or as without"]
+        rows.append([*row, _yes(found <= max(5, bare))])
+    sizes = [[name, f"{one:.2f} ms", f"{other:.2f} ms", f"{other / one:.2f}"] for name, (one, other) in by_size.items()]
+    return f"""## Store
+
+A function that replies, without the store and with it, on SQLite in a file; and how long the event loop was busy with
+one callback at most, by the time that it computed.
+
+{_table(["", "without", "with the store", "goal", "reached"], rows)}
+What operations take by how many responses one owner has, on SQLite. `python -m tests.benchmarks.store --postgresql`
+compares on PostgreSQL, too.
+
+{_table(["", f"{few:,}", f"{many:,}", "times"], sizes)}"""
+
+
+def _yes(is_reached: bool) -> str:
+    return "yes" if is_reached else "no"
 
 
 def _served(title: str, chart: str, shares: end_to_end.Figures, least: end_to_end.Figures) -> str:

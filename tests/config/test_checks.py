@@ -83,11 +83,11 @@ def store_without_its_driver() -> None:
 
 
 def store_of_a_later_version() -> None:
-    with TemporaryDirectory() as folder, patch.object(schema, "VERSION", 2):
+    with TemporaryDirectory() as folder, patch.object(schema, "VERSION", 99):
         made = store(f"sqlite:///{folder}/openai.db")
         made.open()
         made.close()
-        with patch.object(schema, "VERSION", 1):
+        with patch.object(schema, "VERSION", 98):
             middleware(store=store(f"sqlite:///{folder}/openai.db"))
 
 
@@ -122,7 +122,7 @@ ONE_BY_ONE: list[tuple[str, Any, str, Callable[[], Any]]] = [
     ("store_owner", "ada", "owner", lambda: store(owner="ada")),
     ("store_ttl", -1, "ttl", lambda: store(ttl=-1)),
     ("store_max_bytes", "1 GB", "max_bytes", lambda: store(max_bytes="1 GB")),
-    ("store_schema", 2, "store.url", store_of_a_later_version),
+    ("store_schema", 99, "store.url", store_of_a_later_version),
     ("app_interface", no_asgi, "app", lambda: OpenAIMiddleware(no_asgi)),  # type: ignore[arg-type]
     ("app_not_callable", None, "app", lambda: OpenAIMiddleware(None)),  # type: ignore[arg-type]
     (

@@ -155,6 +155,56 @@ def test_stream_without_its_end_and_answers_that_are_none_are_not_kept(stack: St
     assert get(app, "/responses/resp_1").status == 404
 
 
+def chunk(index: int, finish_reason: str | None, **delta: str) -> bytes:
+    choice = {"index": index, "delta": delta, "finish_reason": finish_reason}
+    fields = {"id": "chat_1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+    return b"data: " + dump(fields) + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    ("chunks", "is_kept"),
+    [
+        ([chunk(0, None, content="a"), chunk(0, "stop")], True),
+        ([chunk(0, None, content="a"), chunk(1, "stop", content="b"), chunk(0, "length")], True),
+        ([chunk(0, None, content="a")], False),
+        ([chunk(0, None, content="a"), chunk(1, "stop", content="b")], False),
+        ([], False),
+    ],
+)
+@pytest.mark.parametrize("has_end", [True, False])
+def test_chat_stream_is_kept_where_all_its_choices_have_ended(
+    chunks: list[bytes], is_kept: bool, has_end: bool, stack: Stack, store: Store
+) -> None:  # P2
+    end = [b"data: [DONE]\n\n"] if has_end else []
+    app = served(stack, lambda _: Answer(iter([*chunks, *end]), headers=list(EVENTS)), store=store)
+    body = {"model": "m", "messages": [], "store": True, "stream": True}
+
+    assert app.send("POST", "/v1/chat/completions", dump(body), KEY).status == 200
+
+    assert get(app, "/chat/completions/chat_1").status == (200 if is_kept else 404)
+
+
+@pytest.mark.parametrize("output", [None, "text", ["text"], [{"type": "message", "id": "m", "content": []}, 5]])
+def test_response_whose_output_is_no_list_of_items_is_not_kept(
+    output: Any, stack: Stack, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:  # P2
+    app = served(stack, Own(lambda response: {**response, "output": output}), store=store)
+
+    assert create(app).json.get("store") in (False, None)
+
+    assert get(app, "/responses/resp_1").status == 404
+
+
+def test_id_that_is_too_long_is_named_in_the_log(
+    stack: Stack, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:  # P2
+    app = served(stack, Own(lambda response: {**response, "id": "x" * 256}), store=store)
+
+    assert create(app).json["store"] is False
+
+    assert "no id, or one that is no str of 1 to 255 characters" in caplog.text
+
+
 def test_second_answer_of_the_same_id_replaces_the_first(stack: Stack, store: Store) -> None:  # P2
     app = served(stack, Own(lambda response: {**response, "id": "same"}), store=store)
     create(app)
@@ -247,6 +297,7 @@ def test_of_two_answers_to_one_conversation_the_second_is_a_conflict(stack: Stac
 
     whole = create(app, conversation=meanwhile[0])
     assert (whole.status, whole.error["code"]) == (409, "conversation_conflict")
+    assert whole.header("x-should-retry") == "true"
     events = events_in(create(app, conversation=meanwhile[0], stream=True).body)
     assert [one["type"] for one in events][-2:] == ["error", "response.failed"]
     assert [one["sequence_number"] for one in events] == [0, 1, 2, 3]

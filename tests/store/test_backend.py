@@ -4,21 +4,17 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_middleware.errors import ConfigurationError
 from openai_middleware.store.sql import SQLBackend, schema
-from openai_middleware.store.sql.rows import o
 from openai_middleware.store.store import (
-    Completion,
     ConversationChangedError,
     Head,
     Item,
@@ -26,73 +22,10 @@ from openai_middleware.store.store import (
     TooLargeError,
     TooLongError,
     Turn,
-    UnavailableError,
 )
-from tests.store.conftest import DATABASES, url_of
+from tests.store.conftest import DATABASES, Opened, url_of
 from tests.store.model import Model, Talk, essence, page_of
-from tests.support import postgresql
-
-ALL = Page(100, "asc")
-
-
-def item(id: str, text: str = "") -> Item:
-    return Item(id, json.dumps({"type": "message", "id": id, "text": text or id}).encode())
-
-
-def turn(id: str | None, parent: str | None = None, *, conversation: Head | None = None, more: str = "") -> Turn:
-    name = id or "unkept"
-    return Turn(
-        input=[item(f"in_{name}{more}")],
-        output=[item(f"out_{name}{more}")],
-        response_id=id,
-        response=json.dumps({"id": id, "object": "response", "output": []}).encode(),
-        parent=parent,
-        conversation=conversation,
-    )
-
-
-def completion(id: str, model: str = "m", **metadata: str) -> Completion:
-    data = json.dumps({"id": id, "metadata": metadata}).encode()
-    return Completion(id=id, data=data, messages=b"[]", model=model, metadata=metadata)
-
-
-def ids(items: Any) -> list[str]:
-    return [one.id for one in items]
-
-
-def counted(backend: SQLBackend, owner: str) -> tuple[int, int]:
-    """How many bytes an owner has by the rows, and by what is counted."""
-
-    def read(connection: sa.Connection) -> tuple[int, int]:
-        rows = connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(o.size), 0)).where(o.owner == owner))
-        total = sa.select(schema.owners.c.bytes).where(schema.owners.c.owner == owner)
-        return int(rows or 0), connection.scalar(total) or 0
-
-    return backend._database.read(read)
-
-
-Opened = Callable[..., SQLBackend]
-
-
-@pytest.fixture
-def opened() -> Iterator[Opened]:
-    """Opens stores, which are closed behind the test."""
-    made: list[SQLBackend] = []
-
-    def open_one(url: str, *, ttl: float | None = None, max_bytes: int | None = None) -> SQLBackend:
-        made.append(SQLBackend(url, ttl=ttl, max_bytes=max_bytes))
-        made[-1].open()
-        return made[-1]
-
-    yield open_one
-    for one in made:
-        one._database._engine.dispose()
-
-
-@pytest.fixture
-def backend(url: str, opened: Opened) -> SQLBackend:
-    return opened(url)
-
+from tests.store.samples import ALL, completion, counted, ids, item, rows_in, turn
 
 # --- all of it, against the model
 
@@ -216,8 +149,7 @@ class Both:
     def keep_completion(self, model, owner, id, name, metadata) -> None:
         made = completion(id, name, **metadata)
         self.backend.keep_completion(owner, made)
-        model.completions.pop(id, None)
-        model.completions[id] = (made, made.data)
+        model.completions[id] = (made, made.data)  # one that is replaced keeps its place
 
     def update_completion(self, model, owner, id, metadata) -> None:
         updated = self.backend.update_completion(owner, id, metadata)
@@ -393,6 +325,46 @@ def test_item_is_kept_once_and_under_another_id_where_it_says_something_else(bac
     assert backend.items("ada", ["out_one"]) == {"out_one": item("out_one").data}
 
 
+def test_more_items_than_a_statement_takes_are_kept_found_and_deleted(
+    backend: SQLBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openai_middleware.store.sql.rows._MOST_VALUES", 3)
+    names = [f"i{number}" for number in range(10)]
+    backend.create_conversation("ada", "c", b"{}", [item(name) for name in names])
+    # Most of them are there already, in the owner's items and in the conversation.
+    kept = backend.append_items("ada", "c", [item(name) for name in (*names, "new")])
+
+    assert ids(kept) == [*names, "new"]
+    listed = backend.conversation_items("ada", "c", ALL)
+    assert listed is not None
+    assert ids(listed.entries) == [*names, "new"]
+    assert list(backend.items("ada", names)) == names
+    assert backend.delete_conversation("ada", "c")
+    assert backend.items("ada", names) == {}
+    assert counted(backend, "ada") == (0, 0)
+
+
+def test_answer_is_read_as_it_left_though_its_item_was_there_in_other_words(backend: SQLBackend) -> None:  # P3
+    filled = Item("x", b'{"type": "message", "id": "x", "text": "x", "logprobs": []}')
+    plain = Item("x", b'{"type":"message","id":"x","text":"x"}')
+    backend.keep_turn("ada", Turn(input=[filled], output=[], response_id="one", response=b"{}"))
+    backend.keep_turn("ada", Turn(input=[], output=[plain], response_id="two", response=b"{}"))
+
+    response = backend.response("ada", "two")
+    assert response is not None
+    assert json.loads(response)["output"] == [json.loads(plain.data)]
+
+
+def test_answers_that_use_the_ids_of_their_items_again_are_told_of_once(
+    backend: SQLBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        output = [item("msg_1", f"answer {number}"), item(f"own{number}")]
+        backend.keep_turn("ada", Turn(input=[item("in")], output=output, response_id=str(number), response=b"{}"))
+        assert len(caplog.records) == min(number, 1)
+    assert "the id of another that is stored" in caplog.text
+
+
 # --- what goes by itself
 
 
@@ -439,8 +411,46 @@ def test_what_is_too_old_is_gone_at_once_and_swept_with_later_writes(
         assert rows == total
 
 
-def rows_in(backend: SQLBackend, table: sa.Table) -> list[Any]:
-    return backend._database.read(lambda connection: list(connection.execute(sa.select(table)).all()))
+def test_next_piece_of_what_is_too_old_goes_with_the_next_write(
+    url: str, monkeypatch: pytest.MonkeyPatch, opened: Opened
+) -> None:  # P8
+    clock = [1_000_000_000]
+    monkeypatch.setattr("openai_middleware.store.sql.transactions._microseconds", lambda: clock[0])
+    monkeypatch.setattr("openai_middleware.store.sql.upkeep.PIECE", 2)
+    backend = opened(url, ttl=10)
+    for number in range(5):
+        backend.keep_completion("ada", completion(f"old{number}"))
+    clock[0] += 10_000_000
+    backend._next_sweep = 0
+
+    left = []
+    for number in range(4):
+        backend.keep_completion("ada", completion(str(number)))
+        left.append(sum(row.id.startswith("old") for row in rows_in(backend, schema.objects)))
+
+    assert left == [3, 1, 0, 0]
+
+
+def test_chain_is_measured_by_what_is_left_of_it(
+    url: str, monkeypatch: pytest.MonkeyPatch, opened: Opened
+) -> None:  # P5 P8
+    clock = [1_000_000_000]
+    monkeypatch.setattr("openai_middleware.store.sql.transactions._microseconds", lambda: clock[0])
+    backend = opened(url, ttl=10)
+    for number in range(4):
+        backend.keep_turn("ada", turn(str(number), str(number - 1) if number else None))
+        clock[0] += 4_000_000
+    size = len(item("in_3").data) + len(item("out_3").data)
+
+    for is_swept in (False, True):
+        if is_swept:
+            backend._next_sweep = 0
+            backend.keep_completion("bob", completion("x"))
+        assert ids(backend.history("ada", "3", 2, 2 * size)) == ["in_2", "out_2", "in_3", "out_3"]
+        with pytest.raises(TooLongError):
+            backend.history("ada", "3", 1, 2 * size)
+        with pytest.raises(TooLongError):
+            backend.history("ada", "3", 2, 2 * size - 1)
 
 
 def test_what_is_oldest_goes_first_where_it_is_too_much(url: str, opened: Opened) -> None:  # P8
@@ -575,130 +585,3 @@ def test_several_processes_may_start_at_once(database: str, tmp_path: Path, open
     backend = opened(url)
     assert all(backend.conversation("ada", f"c{number}") for number in range(3))
     assert len(rows_in(backend, schema.schema_version)) == 1
-
-
-# --- the database
-
-
-def test_tables_of_a_newer_version_are_refused(url: str, opened: Opened) -> None:  # P9
-    backend = opened(url)
-    newer = schema.schema_version.update().values(version=schema.VERSION + 1)
-    backend._database.write(lambda connection: connection.execute(newer))
-    backend._database._is_open = False
-
-    with pytest.raises(ConfigurationError, match=f"version {schema.VERSION + 1}, and .* knows {schema.VERSION}"):
-        backend.open()
-
-
-@pytest.mark.parametrize(
-    ("url", "code"),
-    [
-        ("openai.db", "store_url"),
-        ("", "store_url"),
-        ("mysql://localhost/x", "store_url"),
-        ("postgresql://localhost/x", "store_url"),
-        ("postgresql+asyncpg://localhost/x", "store_url"),
-    ],
-)
-def test_url_that_is_none_of_a_store_is_refused(url: str, code: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        SQLBackend(url, ttl=None, max_bytes=None)
-
-    assert [mistake.code for mistake in caught.value.mistakes] == [code]
-
-
-def test_password_of_a_url_is_in_no_message() -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        SQLBackend("mysql://ada:secret@localhost/x", ttl=None, max_bytes=None)
-
-    assert "secret" not in str(caught.value)
-
-
-def test_full_disk_keeps_nothing_by_halves(tmp_path: Path, opened: Opened) -> None:  # P9
-    backend = opened(f"sqlite:///{tmp_path / 'openai.db'}")
-    backend.keep_turn("ada", turn("one"))
-    # As a full disk does, it lets the database grow no further.
-    pages = backend._database.read(lambda connection: connection.exec_driver_sql("PRAGMA page_count").scalar())
-    listen = sa.event.listens_for(backend._database._engine, "checkout")
-    limit = [(pages or 0) + 2]
-
-    @listen
-    def limited(connection: Any, *_: Any) -> None:
-        connection.execute(f"PRAGMA max_page_count = {limit[0]}")
-
-    with pytest.raises(UnavailableError, match="OperationalError SQLITE_FULL"):
-        backend.keep_turn("ada", turn("two", more="x" * 100_000))
-    assert backend.response("ada", "one")
-    assert backend.items("ada", ["in_two" + "x" * 100_000]) == {}
-    limit[0] = 1_000_000
-    backend.keep_turn("ada", turn("three"))
-    rows, total = counted(backend, "ada")
-    assert rows == total
-
-
-@pytest.mark.skipif("postgresql" not in DATABASES, reason="PostgreSQL is not there, as the summary says")
-def test_postgresql_may_be_away_at_start_and_in_the_middle() -> None:  # P9
-    server = postgresql.Server()
-    try:
-        url = server.url()
-        server.stop()
-        backend = SQLBackend(url, ttl=None, max_bytes=None)
-        with pytest.raises(UnavailableError, match="OperationalError"):
-            backend.open()
-        with pytest.raises(UnavailableError):
-            backend.keep_turn("ada", turn("one"))
-        server.start()
-        backend.keep_turn("ada", turn("one"))
-        server.stop()
-        with pytest.raises(UnavailableError):
-            backend.response("ada", "one")
-        server.start()
-        assert backend.response("ada", "one")
-        # Nobody has noticed that the connections were cut: the first who needs one gets another.
-        server.stop()
-        server.start()
-        assert backend.response("ada", "one")
-        backend.close()
-    finally:
-        server.remove()
-
-
-def test_every_query_goes_by_an_index(backend: SQLBackend) -> None:
-    for number in range(3):
-        backend.keep_turn("ada", turn(str(number), str(number - 1)))
-        backend.keep_completion("ada", completion(str(number), k="v"))
-    backend.create_conversation("ada", "c", b"{}", [item("x")])
-    queries: list[Any] = []
-    engine = backend._database._engine
-    sa.event.listen(engine, "before_cursor_execute", lambda *event: queries.append((event[2], event[3])))
-    backend.response("ada", "2")
-    backend.input_items("ada", "2", Page(2, "desc", "in_2"))
-    backend.history("ada", "2", 9, 9999)
-    backend.items("ada", ["in_1"])
-    for order in ("asc", "desc"):
-        backend.completions("ada", Page(2, order, "1"), "m", {"k": "v", "l": "w"})
-        backend.completions("ada", Page(2, order), "m", {})
-        backend.completions("ada", Page(2, order), None, {"k": "v"})
-    backend.conversation_history("ada", "c", 0x7FFFFFFF)
-    backend.conversation_items("ada", "c", Page(2, "desc", "x"))
-    backend.conversation_item("ada", "c", "x")
-    backend.delete_response("ada", "2")
-    backend.delete_response("ada", "0")
-
-    plans = {}
-    is_postgresql = engine.dialect.name == "postgresql"
-    with engine.connect() as connection:
-        if is_postgresql:
-            # Of tables that are small it would read all. Where there is no index, this does not keep it from doing so.
-            connection.exec_driver_sql("SET enable_seqscan = off")
-        for query, parameters in dict(queries).items():
-            if query.split()[0] in ("SELECT", "WITH", "DELETE", "UPDATE"):
-                explain = "EXPLAIN " if is_postgresql else "EXPLAIN QUERY PLAN "
-                plans[query] = [row[-1] for row in connection.exec_driver_sql(explain + query, parameters)]
-    assert len(plans) > 10
-    for query, plan in plans.items():
-        scans = [step for step in plan if "Seq Scan on openai" in step or step.startswith("SCAN openai")]
-        assert not scans, (query, plan)
-        # Lists come in their order, whatever they are narrowed to.
-        if "LIMIT" in query and "ORDER BY" in query and not is_postgresql:
-            assert not [step for step in plan if "TEMP B-TREE" in step], (query, plan)

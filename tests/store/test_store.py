@@ -1,6 +1,7 @@
 """What a user says of a store, and what it costs those who have none."""
 
 import asyncio
+import functools
 import json
 import os
 import subprocess
@@ -12,20 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 
 from openai_middleware import Dispatcher, HandlerApp, OpenAIMiddleware
 from openai_middleware.adapters.django.checks import check_settings
 from openai_middleware.errors import ConfigurationError
 from openai_middleware.iteration import is_on_asyncio
-from openai_middleware.store import Backend, Store, by_api_key, session
+from openai_middleware.replies.chat_request import ChatRequest
+from openai_middleware.store import Backend, Item, Store, by_api_key, session
 from tests.store.apps import asgi_app, dispatch
 from tests.support.django_site import DjangoSite
 from tests.support.drivers import http_scope, request_messages
 
 
-def mistakes(**arguments: Any) -> list[str]:
+def mistakes(url: Any = "sqlite://", **arguments: Any) -> list[str]:
     with pytest.raises(ConfigurationError) as caught:
-        Store("sqlite://", **arguments)
+        Store(url, **arguments)
     return [mistake.code for mistake in caught.value.mistakes]
 
 
@@ -33,13 +36,55 @@ def test_all_mistakes_are_told_together() -> None:
     assert mistakes(owner="ada", ttl=0, max_bytes=0.5) == ["store_owner", "store_ttl", "store_max_bytes"]
     assert mistakes(owner="shared", ttl=timedelta(0)) == ["store_ttl"]
     assert mistakes(owner="shared", max_bytes=True) == ["store_max_bytes"]
+    assert mistakes(url="mysql://x/y", owner="ada", ttl=0) == ["store_owner", "store_ttl", "store_url"]
+    assert mistakes(url=None, owner="ada") == ["store_owner", "store_url"]
     with pytest.raises(TypeError, match="owner"):
         Store("sqlite://")  # type: ignore[call-arg]
 
 
-def test_something_else_than_a_store_is_refused() -> None:
+@pytest.mark.parametrize("ttl", [timedelta.max, 10**14, float("inf"), float("nan"), True, "1"])
+def test_time_to_live_that_no_database_can_count_is_refused(ttl: Any) -> None:
+    assert mistakes(owner="shared", ttl=ttl) == ["store_ttl"]
+
+
+@pytest.mark.parametrize("url", [Path("openai.db"), None, sqlalchemy.make_url("sqlite://"), Backend, 5])
+def test_what_is_neither_a_url_nor_a_backend_is_refused(url: Any) -> None:
+    assert mistakes(url=url, owner="shared") == ["store_url"]
+
+
+def test_limits_of_a_store_are_not_for_backends() -> None:
+    backend = Store("sqlite://", owner="shared").backend
+    assert mistakes(url=backend, owner="shared", ttl=60, max_bytes=None) == ["store_ttl", "store_max_bytes"]
+
+
+async def ask(carrier: Any) -> str:
+    return "ada"
+
+
+class Asking:
+    async def __call__(self, carrier: Any) -> str:
+        return "ada"
+
+
+@pytest.mark.parametrize("owner", [ask, Asking(), functools.partial(ask)])
+def test_owner_that_is_async_is_refused_at_the_start(owner: Any) -> None:  # P1
+    assert mistakes(owner=owner) == ["store_owner"]
+
+
+def test_owner_may_be_any_object_that_can_be_called() -> None:
+    class Asking:
+        def __call__(self, carrier: Any) -> str:
+            return "ada"
+
+    owners: list[Any] = [Asking(), str, functools.partial(by_api_key), {}.get]
+    for owner in owners:
+        Store("sqlite://", owner=owner).close()
+
+
+@pytest.mark.parametrize("store", ["sqlite://", Store])
+def test_something_else_than_a_store_is_refused(store: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        OpenAIMiddleware(HandlerApp(dispatch), prefix="/v1", store="sqlite://")  # type: ignore[arg-type]
+        OpenAIMiddleware(HandlerApp(dispatch), prefix="/v1", store=store)
     assert [mistake.code for mistake in caught.value.mistakes] == ["store_type"]
 
 
@@ -51,6 +96,7 @@ def test_something_else_than_a_store_is_refused() -> None:
         ({"url": "sqlite://"}, ["store_owner"]),
         ({"owner": "no.such.function"}, ["settings_import"]),
         ({"url": "mysql://x/y", "owner": "shared"}, ["store_url"]),
+        ({"url": "sqlite://", "owner": "tests.store.test_store.ask"}, ["store_owner"]),
         ({"url": "sqlite://", "owner": "shared", "size": 1, "ttl": -1}, ["extra_forbidden"]),
         ({"url": "sqlite://", "owner": "shared", "ttl": -1}, ["store_ttl"]),
         ("sqlite://", ["store_type"]),
@@ -157,6 +203,33 @@ async def test_event_loop_does_not_wait_for_the_database() -> None:  # P10
     store.close()
 
 
+@pytest.mark.parametrize(("count", "is_on_loop"), [(100, True), (101, False)])
+async def test_long_history_is_brought_into_the_form_of_chat_beside_the_event_loop(
+    count: int, is_on_loop: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:  # P10
+    was_on_loop: list[bool] = []
+
+    class Noted(ChatRequest):
+        def __init__(self, *args: Any) -> None:
+            was_on_loop.append(is_on_asyncio())
+            super().__init__(*args)
+
+    monkeypatch.setattr("openai_middleware.handlers.reply_handler.ChatRequest", Noted)
+    store = Store("sqlite://", owner="shared")
+    text = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "x"}]}
+    items = [Item(f"i{number}", json.dumps(text).encode()) for number in range(count)]
+    store.backend.create_conversation("shared", "c", b"{}", items)
+    app = asgi_app(store)
+
+    [start, body] = await sent_by(app, "POST", "/v1/responses", {"model": "m", "input": "Hi", "conversation": "c"})
+
+    assert start["status"] == 200
+    said = json.loads(body["body"])["output"][0]["content"][0]["text"]
+    assert len(json.loads(said.removeprefix("I know: "))) == count + 1
+    assert was_on_loop == [is_on_loop]
+    store.close()
+
+
 async def test_client_that_leaves_in_the_middle_leaves_nothing_behind() -> None:  # P2
     endless = Dispatcher()
     is_closed = asyncio.Event()
@@ -196,6 +269,30 @@ FORKING = """if True:
     assert store.backend.conversation("o", "child") and store.backend.conversation("o", "parent")
     store.close()
 """
+
+
+FORKING_IN_MEMORY = """if True:
+    import os
+    from openai_middleware.store import Store
+    store = Store("sqlite://", owner="shared")
+    store.open()
+    store.backend.create_conversation("o", "parent", b"{}", [])
+    if os.fork() == 0:
+        assert store.backend.conversation("o", "parent") is None
+        store.backend.create_conversation("o", "child", b"{}", [])
+        os._exit(0)
+    _, status = os.wait()
+    assert status == 0, status
+    assert store.backend.conversation("o", "parent") and not store.backend.conversation("o", "child")
+    store.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_server_may_fork_behind_a_store_in_memory() -> None:
+    command = [sys.executable, "-W", "error", "-c", FORKING_IN_MEMORY]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -263,6 +360,9 @@ async def test_chain_of_too_many_turns_is_refused(app: Any, monkeypatch: pytest.
         ("/v1/responses", {"input": "x", "previous_response_id": "\0"}, "previous_response_id"),
         ("/v1/responses", {"input": "x", "conversation": ["c"]}, "conversation"),
         ("/v1/responses", {"input": "x", "conversation": {}}, "conversation"),
+        ("/v1/responses", {"input": "x", "previous_response_id": "msg_unknown"}, "previous_response_id"),
+        ("/v1/responses", {"input": "x", "conversation": {"id": "msg_unknown"}}, "conversation"),
+        ("/v1/responses", {"input": [{"type": "item_reference", "id": "msg_unknown"}]}, "input[0]"),
         ("/v1/responses", {"input": [{"type": "item_reference"}]}, "input[0]"),
         ("/v1/responses", {"input": [{"id": 5}]}, "input[0]"),
         ("/v1/conversations", {"items": "x"}, "items"),
@@ -276,6 +376,21 @@ async def test_request_that_refers_to_nothing_names_the_field(
 ) -> None:  # P4
     status, answer = await answered(app, "POST", target, {"model": "m", **body})
     assert (status, answer["error"]["param"]) == (400, param)
+    assert "msg_unknown" not in answer["error"]["message"]
+
+
+async def test_conversation_takes_twenty_items_at_a_time(app: Any) -> None:
+    items = [{"role": "user", "content": str(number)} for number in range(21)]
+    _, talk = await answered(app, "POST", "/v1/conversations", {"items": items[:20]})
+    target = f"/v1/conversations/{talk['id']}/items"
+    assert (await answered(app, "POST", target, {"items": items[:20]}))[0] == 200
+
+    for refused in ("/v1/conversations", target):
+        status, answer = await answered(app, "POST", refused, {"items": items})
+        assert (status, answer["error"]["param"], answer["error"]["code"]) == (400, "items", "invalid_value")
+        assert "at most 20 items" in answer["error"]["message"]
+    _, listed = await answered(app, "GET", f"{target}?limit=100")
+    assert len(listed["data"]) == 40
 
 
 async def test_items_of_a_conversation_may_be_references(app: Any) -> None:  # P4

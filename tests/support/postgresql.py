@@ -5,6 +5,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -72,6 +73,16 @@ class Server:
 
     def stop(self) -> None:
         self._run("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop")
+
+    def pause(self, number: signal.Signals = signal.SIGSTOP) -> None:
+        """Let it hang: its connections stay, and nothing comes through them."""
+        process = int((self.data / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        for one in (process, *map(int, children)):
+            os.kill(one, number)
+
+    def resume(self) -> None:
+        self.pause(signal.SIGCONT)
 
     def remove(self) -> None:
         self.stop()

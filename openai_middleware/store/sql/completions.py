@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from openai_middleware.store.sql.rows import OwnerRows, listed, o
 from openai_middleware.store.sql.schema import COMPLETION, labels
 from openai_middleware.store.sql.transactions import Transactions
-from openai_middleware.store.store import Completion, Listed, Page, UnknownCursorError
+from openai_middleware.store.store import Completion, Listed, Page
 
 
 class Completions(Transactions):
@@ -19,8 +19,8 @@ class Completions(Transactions):
 
         def keep(rows: OwnerRows) -> None:
             columns = {"messages": completion.messages, "model": completion.model}
-            rows.add_object(COMPLETION, completion.id, completion.data, **columns)
-            _label(rows, completion.id, rows.now, completion.metadata)
+            created = rows.add_object(COMPLETION, completion.id, completion.data, **columns)
+            _label(rows, completion.id, created, completion.metadata)
 
         self._keep(owner, keep, len(completion.data) + len(completion.messages), completion.id)
 
@@ -63,7 +63,7 @@ def _page_query(rows: OwnerRows, page: Page, model: str | None, metadata: Mappin
     """A query for a page of completions, and one more.
 
     Raises:
-        UnknownCursorError: There is no completion with the id `after`.
+        UnknownCursorError: There is no completion with the id `after`, and there was none lately.
     """
     # The sum keeps databases from going by age, and from sorting all that they find so.
     query = sa.select(o.id, o.data).where(o.owner == rows.owner, o.kind == COMPLETION, o.changed + 0 > rows.horizon)
@@ -80,11 +80,12 @@ def _page_query(rows: OwnerRows, page: Page, model: str | None, metadata: Mappin
             query = query.where(*has_label)
             created, identifier = label.created, label.completion
     if page.after is not None:
-        after = rows.object(COMPLETION, page.after, o.created)
+        own = (o.owner == rows.owner, o.kind == COMPLETION, o.id == page.after)
+        after = rows.connection.scalar(sa.select(o.created).where(*own))
         if after is None:
-            raise UnknownCursorError
+            after = rows.place_of_gone(COMPLETION, "", page.after)
         cursor = sa.tuple_(created, identifier)
-        at = sa.tuple_(sa.literal(after.created, sa.BigInteger), sa.literal(page.after, o.id.type))
+        at = sa.tuple_(sa.literal(after, sa.BigInteger), sa.literal(page.after, o.id.type))
         query = query.where(cursor > at if page.order == "asc" else cursor < at)
     by = (created, identifier) if page.order == "asc" else (created.desc(), identifier.desc())
     return query.order_by(*by).limit(page.limit + 1)

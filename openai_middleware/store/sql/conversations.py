@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
-from openai_middleware.store.sql.rows import OwnerRows, k, o
+from openai_middleware.store.sql.rows import OwnerRows, k, o, pieces
 from openai_middleware.store.sql.schema import CONVERSATION, links, objects
 from openai_middleware.store.sql.transactions import Transactions
 from openai_middleware.store.store import Head, Item, Listed, Page, TooLongError
@@ -94,13 +94,15 @@ class Conversations(Transactions):
         def delete(rows: OwnerRows) -> bool:
             if rows.object(CONVERSATION, conversation_id, o.id, is_locked=True) is None:
                 return False
-            size = rows.connection.scalar(rows.linked(CONVERSATION, conversation_id, o.size).where(k.item == item_id))
-            if size is None:
+            query = rows.linked(CONVERSATION, conversation_id, o.size, k.position).where(k.item == item_id)
+            found = rows.connection.execute(query).one_or_none()
+            if found is None:
                 return False
             rows.connection.execute(links.delete().where(*rows.of(CONVERSATION, conversation_id), k.item == item_id))
             own = (o.owner == owner, o.kind == CONVERSATION, o.id == conversation_id)
-            new = {"version": o.version + 1, "weight": o.weight - size, "changed": rows.now}
+            new = {"version": o.version + 1, "weight": o.weight - found.size, "changed": rows.now}
             rows.connection.execute(objects.update().where(*own).values(new))
+            rows.remember(CONVERSATION, [(conversation_id, item_id, found.position)])
             rows.remove_unlinked([item_id])
             return True
 
@@ -119,8 +121,10 @@ def append(rows: OwnerRows, conversation_id: str, items: Sequence[tuple[Item, bo
     Returns:
         Whether the conversation was there, and as it had to be.
     """
-    query = sa.select(k.item).where(*rows.of(CONVERSATION, conversation_id), k.item.in_([item.id for item, _ in items]))
-    there = set(rows.connection.scalars(query)) if items else set()
+    there = set[str]()
+    for ids in pieces([item.id for item, _ in items]):
+        query = sa.select(k.item).where(*rows.of(CONVERSATION, conversation_id), k.item.in_(ids))
+        there.update(rows.connection.scalars(query))
     new = [(item, is_output) for item, is_output in items if item.id not in there]
     weight = sum(len(item.data) for item, _ in new)
     # Several at once take turns at this row. It changes even where nothing is new: a turn was taken.

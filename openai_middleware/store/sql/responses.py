@@ -1,7 +1,8 @@
 """Responses in the SQL store."""
 
+import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
@@ -9,32 +10,47 @@ from msgspec import Raw
 
 from openai_middleware.mapping.json_codec import fields_of
 from openai_middleware.store.sql.conversations import append
-from openai_middleware.store.sql.rows import OwnerRows, k, o
+from openai_middleware.store.sql.rows import OwnerRows, k, o, pieces
 from openai_middleware.store.sql.schema import ITEM, RESPONSE, objects
 from openai_middleware.store.sql.transactions import Transactions
 from openai_middleware.store.store import ConversationChangedError, Item, Listed, Page, TooLongError, Turn
+
+logger = logging.getLogger("openai_middleware")
+
+_REUSED: Final = (
+    "responses.create: an item of the answer has the id of another that is stored. It is listed under a new one, and "
+    "an `item_reference` finds the other: give each item an id of its own. This is said once."
+)
 
 
 class Responses(Transactions):
     """The part of `Backend` that is about responses."""
 
+    _has_told_of_ids = False
+
     def keep_turn(self, owner: str, turn: Turn) -> None:
         """See `Backend.keep_turn`."""
 
-        def keep(rows: OwnerRows) -> None:
+        def keep(rows: OwnerRows) -> list[Item]:
             given = [*turn.input, *turn.output]
             if turn.response_id is not None:
-                turns, weight = _chain(rows, turn.parent)
-                columns = {"turns": turns + 1, "weight": weight + sum(len(item.data) for item in given)}
-                rows.add_object(RESPONSE, turn.response_id, turn.response, parent=turn.parent, **columns)
-            linked = [(item, index >= len(turn.input)) for index, item in enumerate(rows.add_items(given))]
+                weight = _weight(rows, turn.parent) + sum(len(item.data) for item in given)
+                rows.add_object(RESPONSE, turn.response_id, turn.response, parent=turn.parent, weight=weight)
+            kept = rows.add_items(given, verbatim=len(turn.output))
+            linked = [(item, index >= len(turn.input)) for index, item in enumerate(kept)]
             if turn.response_id is not None:
                 rows.link(RESPONSE, turn.response_id, linked)
             if turn.conversation is not None and not append(rows, turn.conversation.id, linked, turn.conversation):
                 raise ConversationChangedError
+            return kept
 
         size = len(turn.response) + sum(len(item.data) for item in (*turn.input, *turn.output))
-        self._keep(owner, keep, size, turn.response_id if turn.conversation is None else turn.conversation.id)
+        spared = turn.response_id if turn.conversation is None else turn.conversation.id
+        kept = self._keep(owner, keep, size, spared)
+        is_renamed = any(one.id != other.id for one, other in zip(turn.output, kept[len(turn.input) :], strict=True))
+        if is_renamed and not self._has_told_of_ids:
+            self._has_told_of_ids = True
+            logger.warning(_REUSED)
 
     def response(self, owner: str, response_id: str) -> bytes | None:
         """See `Backend.response`."""
@@ -60,7 +76,7 @@ class Responses(Transactions):
                 own = (o.owner == owner, o.kind == RESPONSE, o.id == response_id)
                 rows.connection.execute(objects.update().where(*own).values(is_deleted=1))
                 return True
-            rows.remove(RESPONSE, [response_id])
+            rows.remove(RESPONSE, response_id)
             _remove_deleted(rows, found.parent)
             return True
 
@@ -80,13 +96,18 @@ class Responses(Transactions):
         """See `Backend.history`."""
 
         def read(rows: OwnerRows) -> Sequence[Item] | None:
-            found = rows.object(RESPONSE, response_id, o.turns, o.weight)
+            found = rows.object(RESPONSE, response_id, o.weight)
             if found is None:
                 return None
-            if found.turns > max_turns or found.weight > max_bytes:
-                raise TooLongError
             # In two queries: databases guess badly how long a chain is.
-            turns = list(dict.fromkeys(rows.connection.scalars(_chain_query(rows, response_id, max_turns))))
+            turns = list(dict.fromkeys(rows.connection.scalars(_chain_query(rows, response_id, max_turns + 1))))
+            if len(turns) > max_turns:
+                raise TooLongError
+            # The weight counts what has gone, too.
+            if found.weight > max_bytes:
+                total = rows.linked_to(RESPONSE, turns, sa.func.coalesce(sa.func.sum(o.size), 0))
+                if (rows.connection.scalar(total) or 0) > max_bytes:
+                    raise TooLongError
             items: dict[str, list[Item]] = {turn: [] for turn in reversed(turns)}
             query = rows.linked_to(RESPONSE, turns, k.holder, o.id, o.data).order_by(k.holder, k.position)
             for row in rows.connection.execute(query):
@@ -99,9 +120,12 @@ class Responses(Transactions):
         """See `Backend.items`."""
 
         def read(rows: OwnerRows) -> Mapping[str, bytes]:
-            own = (o.owner == owner, o.kind == ITEM, o.id.in_(item_ids), o.changed > rows.horizon)
-            query = sa.select(o.id, o.data).where(*own)
-            return {row.id: row.data for row in rows.connection.execute(query)}
+            found: dict[str, bytes] = {}
+            for ids in pieces(item_ids):
+                own = (o.owner == owner, o.kind == ITEM, o.id.in_(ids), o.changed > rows.horizon)
+                query = sa.select(o.id, o.data).where(*own)
+                found |= {row.id: row.data for row in rows.connection.execute(query)}
+            return found
 
         return self._read(owner, read)
 
@@ -127,13 +151,12 @@ def _chain_query(rows: OwnerRows, response_id: str, turns: int) -> Any:
     return sa.select(chain.c.id).order_by(chain.c.turn)
 
 
-def _chain(rows: OwnerRows, parent: str | None) -> tuple[int, int]:
-    """How many turns, and how many bytes of items, the chain of a response has."""
+def _weight(rows: OwnerRows, parent: str | None) -> int:
+    """How many bytes of items the chain of a response has at most."""
     if parent is None:
-        return 0, 0
-    query = sa.select(o.turns, o.weight).where(o.owner == rows.owner, o.kind == RESPONSE, o.id == parent)
-    found = rows.connection.execute(query).one_or_none()
-    return (0, 0) if found is None else (found.turns, found.weight)
+        return 0
+    query = sa.select(o.weight).where(o.owner == rows.owner, o.kind == RESPONSE, o.id == parent)
+    return rows.connection.scalar(query) or 0
 
 
 def _remove_deleted(rows: OwnerRows, response_id: str | None) -> None:
@@ -143,5 +166,5 @@ def _remove_deleted(rows: OwnerRows, response_id: str | None) -> None:
         deleted = rows.connection.execute(sa.select(o.parent).where(*own)).one_or_none()
         if deleted is None or rows.has_children(response_id):
             return
-        rows.remove(RESPONSE, [response_id])
+        rows.remove(RESPONSE, response_id)
         response_id = deleted.parent

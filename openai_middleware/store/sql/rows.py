@@ -1,7 +1,7 @@
 """Rows of the SQL store, written and removed inside a transaction that is open."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -10,14 +10,18 @@ from sqlalchemy.engine import Connection
 
 from openai_middleware.identifiers import new_identifier
 from openai_middleware.mapping.json_codec import fields_of, value_of
-from openai_middleware.store.sql.schema import COMPLETION, CONVERSATION, ITEM, RESPONSE, labels, links, objects, owners
+from openai_middleware.store.sql.schema import COMPLETION, CONVERSATION, ITEM, gone, labels, links, objects, owners
 from openai_middleware.store.store import Item, Listed, Page, UnknownCursorError
 
+Value = TypeVar("Value")
+
 o, k = objects.c, links.c
+# How many values a statement gets at most: PostgreSQL takes 65,535, and SQLite 32,766 as it comes.
+_MOST_VALUES: Final = 5000
 _IS_ITEM: Final = sa.and_(o.owner == k.owner, o.kind == ITEM, o.id == k.item)
 
 # What every turn needs, built once: to build a statement costs more than to execute it.
-_EMPTY: Final = dict.fromkeys(("messages", "model", "parent", "turns", "weight", "version"))
+_EMPTY: Final = dict.fromkeys(("messages", "model", "parent", "weight", "version"))
 _LINK: Final = links.insert()
 _INSERTS: Final[Mapping[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _ADD: Final = {
@@ -33,6 +37,35 @@ _COUNT: Final = {
     .returning(owners.c.bytes)
     for name, insert in _INSERTS.items()
 }
+_OWNER: Final = sa.bindparam("owner", type_=o.owner.type)
+_KIND: Final = sa.bindparam("kind", type_=o.kind.type)
+_ID: Final = sa.bindparam("id", type_=o.id.type)
+_DELETE: Final = objects.delete().where(o.owner == _OWNER, o.kind == _KIND, o.id == _ID).returning(o.size, o.created)
+_UNLINK: Final = links.delete().where(k.owner == _OWNER, k.kind == _KIND, k.holder == _ID).returning(k.item)
+_UNLABEL: Final = labels.delete().where(labels.c.owner == _OWNER, labels.c.completion == _ID)
+# With `SELECT *` SQLite would go by the table itself, through all links of the owner.
+_IS_LINKED: Final = sa.exists(sa.literal(1)).where(k.owner == o.owner, k.item == o.id)
+_DELETE_UNLINKED: Final = (
+    objects.delete()
+    .where(o.owner == _OWNER, o.kind == ITEM, o.id.in_(sa.bindparam("ids", expanding=True)), ~_IS_LINKED)
+    .returning(o.size)
+)
+
+
+def remembering(values: Callable[[Any], Any] = lambda insert: insert) -> Mapping[str, Any]:
+    """Statements for each database that keep in mind where entries of lists stood.
+
+    Args:
+        values: Gives an insertion its values, where they do not come as parameters.
+    """
+    place = {name: sa.text(f"excluded.{name}") for name in ("place", "at")}
+    return {
+        name: values(insert(gone)).on_conflict_do_update(index_elements=list(gone.primary_key), set_=place)
+        for name, insert in _INSERTS.items()
+    }
+
+
+_REMEMBER: Final = remembering()
 
 
 class OwnerRows:
@@ -59,15 +92,18 @@ class OwnerRows:
         )
         return self.connection.execute(query.with_for_update() if is_locked else query).one_or_none()
 
-    def add_object(self, kind: str, identifier: str, data: bytes, **columns: Any) -> None:
-        """Add a row. One of the same id is replaced."""
+    def add_object(self, kind: str, identifier: str, data: bytes, **columns: Any) -> int:
+        """Add a row. It takes the place of one with the same id, in lists too. Returns when that was created."""
         size = len(data) + len(columns.get("messages") or b"")
-        own = {"owner": self.owner, "kind": kind, "id": identifier, "created": self.now, "changed": self.now}
+        created = self.now
+        own = {"owner": self.owner, "kind": kind, "id": identifier, "changed": self.now}
         row = {**_EMPTY, **own, "size": size, "data": data, **columns}
-        if self._inserted([row]) == {}:
-            self.remove(kind, [identifier])
-            self._inserted([row])
+        while not self._inserted([{**row, "created": created}]):
+            removed = self._removed(kind, identifier)
+            if removed is not None:
+                created = removed[1]
         self._growth += size
+        return created
 
     def change_object(self, kind: str, identifier: str, data: bytes, old: bytes, **columns: Any) -> None:
         """Give a row other data."""
@@ -79,29 +115,34 @@ class OwnerRows:
         )
         self._growth += growth
 
-    def add_items(self, items: Sequence[Item]) -> list[Item]:
+    def add_items(self, items: Sequence[Item], verbatim: int = 0) -> list[Item]:
         """Keep items, and return them under the ids that they have now.
 
         One that the owner has already is not kept twice; where it says something else, it gets another id.
+
+        Args:
+            items: The items.
+            verbatim: How many of the last are the same only word by word: an answer is shown as it left.
         """
         if not items:
             return []
         added = self._insert_items(items)
         if len(added) == len(items):
             return list(items)
-        taken = [item.id for item in items if item.id not in added]
-        query = sa.select(o.id, o.data).where(o.owner == self.owner, o.kind == ITEM, o.id.in_(taken))
-        known = {row.id: row.data for row in self.connection.execute(query.with_for_update())}
+        known: dict[str, bytes] = {}
+        for taken in pieces([item.id for item in items if item.id not in added]):
+            query = sa.select(o.id, o.data).where(o.owner == self.owner, o.kind == ITEM, o.id.in_(taken))
+            known |= {row.id: row.data for row in self.connection.execute(query.with_for_update())}
         kept, renamed, seen = list[Item](), list[Item](), set[str]()
-        for item in items:
-            if item.id in seen or (item.id not in added and not _says_the_same(known.get(item.id), item.data)):
+        for index, item in enumerate(items):
+            is_exact = index >= len(items) - verbatim
+            if item.id in seen or (item.id not in added and not _is_same(known.get(item.id), item.data, is_exact)):
                 item = Item(new_identifier("item_"), item.data)
                 renamed.append(item)
             seen.add(item.id)
             kept.append(item)
         self._insert_items(renamed)
-        again = [item.id for item in kept if item.id in known]
-        if again:
+        for again in pieces([item.id for item in kept if item.id in known]):
             self.connection.execute(
                 objects.update()
                 .where(o.owner == self.owner, o.kind == ITEM, o.id.in_(again), o.changed < self.now)
@@ -147,8 +188,7 @@ class OwnerRows:
         if page.after is not None:
             after = sa.select(k.position).where(*self.of(kind, holder), k.item == page.after, *conditions)
             at = self.connection.scalar(after)
-            if at is None:
-                raise UnknownCursorError
+            at = self.place_of_gone(kind, holder, page.after) if at is None else at
             query = query.where(k.position > at if page.order == "asc" else k.position < at)
         query = query.order_by(k.position if page.order == "asc" else k.position.desc())
         return listed(self.connection.execute(query.limit(page.limit + 1)).all(), page)
@@ -179,35 +219,60 @@ class OwnerRows:
         if rows:
             self.connection.execute(_LINK, rows)
 
-    def remove(self, kind: str, identifiers: Sequence[str]) -> int:
-        """Remove rows, and the items that only they had. How many bytes that were."""
-        removed = self._delete(o.kind == kind, o.id.in_(identifiers))
-        if not removed:
+    def remove(self, kind: str, identifier: str) -> int:
+        """Remove a row, and the items that only it had. How many bytes that were."""
+        removed = self._removed(kind, identifier)
+        if removed is None:
             return 0
-        own = (k.owner == self.owner, k.kind == kind, k.holder.in_(identifiers))
-        items = self.connection.scalars(links.delete().where(*own).returning(k.item)).all()
         if kind == COMPLETION:
-            self.connection.execute(
-                labels.delete().where(labels.c.owner == self.owner, labels.c.completion.in_(identifiers))
-            )
-        return removed + self.remove_unlinked(items)
+            self.remember(kind, [("", identifier, removed[1])])
+        return removed[0]
+
+    def _removed(self, kind: str, identifier: str) -> tuple[int, int] | None:
+        """The same. How many bytes that were and when it was created, or None."""
+        own = {"owner": self.owner, "kind": kind, "id": identifier}
+        row = self.connection.execute(_DELETE, own).one_or_none()
+        if row is None:
+            return None
+        self._growth -= row.size
+        if kind == COMPLETION:
+            self.connection.execute(_UNLABEL, own)
+            return row.size, row.created
+        return row.size + self.remove_unlinked(self.connection.scalars(_UNLINK, own).all()), row.created
 
     def remove_unlinked(self, items: Sequence[str]) -> int:
         """Remove those items that nothing has any more. How many bytes that were."""
-        if not items:
-            return 0
-        is_linked = sa.exists().where(k.owner == o.owner, k.item == o.id)
-        return self._delete(o.kind == ITEM, o.id.in_(items), ~is_linked)
-
-    def _delete(self, *conditions: Any) -> int:
-        deleted = objects.delete().where(o.owner == self.owner, *conditions).returning(o.size)
-        size: int = sum(self.connection.scalars(deleted))
+        size = 0
+        for ids in pieces(items):
+            size += sum(self.connection.scalars(_DELETE_UNLINKED, {"owner": self.owner, "ids": ids}))
         self._growth -= size
         return size
 
+    def remember(self, kind: str, entries: Iterable[tuple[str, str, int]]) -> None:
+        """Keep in mind where entries of lists stood: somebody may have read as far as there.
+
+        Args:
+            kind: Of completions and of conversations there are lists whose entries go.
+            entries: Of each the conversation or `""`, its id, and its position or when it was created.
+        """
+        remember(self.connection, ((self.owner, kind, *entry) for entry in entries), self.now)
+
+    def place_of_gone(self, kind: str, holder: str, identifier: str) -> int:
+        """Where an entry of a list stood that has gone.
+
+        Raises:
+            UnknownCursorError: There was none, or a long time ago.
+        """
+        own = (gone.c.owner == self.owner, gone.c.kind == kind, gone.c.holder == holder, gone.c.id == identifier)
+        place: int | None = self.connection.scalar(sa.select(gone.c.place).where(*own))
+        if place is None:
+            raise UnknownCursorError
+        return place
+
     def has_children(self, response_id: str) -> bool:
         """Whether a response is followed by another."""
-        is_child = (o.owner == self.owner, o.parent == response_id, o.kind == RESPONSE, o.id != response_id)
+        # Only responses have a parent. With their kind in here SQLite would go through all of the owner's.
+        is_child = (o.owner == self.owner, o.parent == response_id, o.id != response_id)
         query = sa.select(sa.literal(1)).where(*is_child)
         return self.connection.scalar(query.limit(1)) is not None
 
@@ -218,14 +283,31 @@ class OwnerRows:
         return int(self.connection.scalar(_COUNT[self.connection.dialect.name], values) or 0)
 
 
+def remember(connection: Connection, entries: Iterable[tuple[str, str, str, str, int]], now: int) -> None:
+    """See `OwnerRows.remember`. Each entry begins with its owner and its kind."""
+    rows = [
+        {"owner": owner, "kind": kind, "holder": holder, "id": identifier, "place": place, "at": now}
+        for owner, kind, holder, identifier, place in entries
+    ]
+    if rows:
+        connection.execute(_REMEMBER[connection.dialect.name], rows)
+
+
+def pieces(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
+    """Values in pieces that one statement takes."""
+    return (values[start : start + _MOST_VALUES] for start in range(0, len(values), _MOST_VALUES))
+
+
 def listed(rows: Sequence[Any], page: Page) -> Listed:
     """A page of rows that were asked for with one more than its limit."""
     return Listed([Item(row.id, row.data) for row in rows[: page.limit]], len(rows) > page.limit)
 
 
-def _says_the_same(one: bytes | None, other: bytes) -> bool:
-    """Whether two items are the same, though a client may have left out or filled in what says nothing."""
-    return one is not None and (one == other or _essence(value_of(one)) == _essence(value_of(other)))
+def _is_same(one: bytes | None, other: bytes, is_exact: bool) -> bool:
+    """Whether two items are the same. A client may have left out or filled in what says nothing."""
+    if one is None or is_exact:
+        return one == other
+    return one == other or _essence(value_of(one)) == _essence(value_of(other))
 
 
 def _essence(value: Any) -> Any:

@@ -90,11 +90,11 @@ class Transactions:
 
     def _sweep(self) -> None:
         now = time.monotonic()
-        if self._ttl is None or now < self._next_sweep:
+        if now < self._next_sweep:
             return
         self._next_sweep = now + _SECONDS_BETWEEN_SWEEPS
-        horizon = self._horizon(_microseconds())
-        if self._database.write(lambda connection: sweep(connection, horizon)):
+        present = _microseconds()
+        if self._database.write(lambda connection: sweep(connection, present, self._horizon(present))):
             self._next_sweep = now
 
     def _rows(self, connection: Connection, owner: str) -> OwnerRows:
@@ -112,7 +112,7 @@ class Transactions:
         def delete(rows: OwnerRows) -> bool:
             if rows.object(kind, identifier, o.id, is_locked=True) is None:
                 return False
-            rows.remove(kind, [identifier])
+            rows.remove(kind, identifier)
             return True
 
         return self._change(owner, delete)
