@@ -83,15 +83,12 @@ def messages_of(request: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
 
 
 def _refuse_what_refers_to_stored(request: Mapping[str, Any]) -> None:
-    for field, code in (
-        ("previous_response_id", "previous_response_not_found"),
-        ("conversation", "conversation_not_found"),
+    for field, what, code in (
+        ("previous_response_id", "response", "previous_response_not_found"),
+        ("conversation", "conversation", "conversation_not_found"),
     ):
-        value = request.get(field)
-        if value is not None:
-            identifier = value.get("id") if isinstance(value, Mapping) else value
-            what = "Previous response with id" if field == "previous_response_id" else "Conversation with id"
-            raise BadRequestError(f"{what} '{identifier}' not found. {_WAY_OUT}", param=field, code=code)
+        if request.get(field) is not None:
+            raise BadRequestError(f"The {what} in `{field}` was not found. {_WAY_OUT}", param=field, code=code)
 
 
 def _refuse_what_is_not_served(request: Mapping[str, Any]) -> None:
@@ -156,7 +153,7 @@ class _Messages:
                 if text:
                     self._reasoning.append(text)
             case "item_reference":
-                message = f"Item with id '{item.get('id')}' not found. {_WAY_OUT}"
+                message = f"The item in `{place}` was not found. {_WAY_OUT}"
                 raise BadRequestError(message, param=place, code="item_not_found")
             case None:
                 message = f"`{place}` is no item: an item has a `type`, or as a message a `role`."
