@@ -48,7 +48,7 @@ def test_the_first_case_of_a_required_operation_is_not_skipped() -> None:
 
 
 def test_an_operation_without_a_case_cannot_be_required() -> None:
-    with pytest.raises(SettingsError, match=r"There is no case of videos.edit. A fixture can describe it."):
+    with pytest.raises(SettingsError, match=r"There is no case of videos.edit: only a fixture can describe it."):
         check(app, require=["videos.edit"])
 
 

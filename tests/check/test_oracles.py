@@ -8,7 +8,7 @@ import pytest
 from openai.types.chat import ChatCompletion
 from pydantic import BaseModel, ValidationError
 
-from openai_middleware.check import sdk, wire
+from openai_middleware.check import events, sdk, wire
 from openai_middleware.check.exchange import Exchange, Limits, Recorder
 from openai_middleware.check.facts import facts_of_pydantic, printable
 from openai_middleware.check.open_responses import judge_events, judge_whole
@@ -34,7 +34,7 @@ def operation(name: str) -> Any:
     ],
 )
 def test_framing_of_a_stream(stream: bytes, fact: str) -> None:
-    _, facts = wire.read_events(exchange(stream))
+    _, facts = events.read_events(exchange(stream), shipped().stream("ResponseStreamEvent"))
 
     assert [str(one) for one in facts] == [fact]
 
@@ -43,7 +43,7 @@ CREATED = {"type": "response.created"}
 
 
 @pytest.mark.parametrize(
-    ("name", "events", "facts"),
+    ("name", "sent", "facts"),
     [
         ("ResponseStreamEvent", [{"type": "response.completed"}, CREATED], 2),
         ("ResponseStreamEvent", [CREATED, {"type": "response.failed", "response": {"error": {"message": "No."}}}], 1),
@@ -53,8 +53,8 @@ CREATED = {"type": "response.created"}
         ("ImageGenStreamEvent", [{"type": "image_generation.completed"}], 0),
     ],
 )
-def test_order_of_events(name: str, events: list[Any], facts: int) -> None:
-    assert len(wire.judge_events(events, shipped().stream(name))) == facts
+def test_order_of_events(name: str, sent: list[Any], facts: int) -> None:
+    assert len(events.judge_events(sent, shipped().stream(name))) == facts
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,29 @@ def test_order_of_events(name: str, events: list[Any], facts: int) -> None:
             "files.list",
             b'{"has_more": 1.5}',
             "application/json",
-            ["data: missing", "has_more: is a number, not a boolean"],
+            [
+                "data: missing",
+                "has_more: is a number, not a boolean",
+                "object: missing",
+                "first_id: missing",
+                "last_id: missing",
+            ],
         ),
-        ("files.list", b'{"data": {}, "has_more": true}', "application/json", ["data: is an object, not a list"]),
+        (
+            "batches.list",
+            b'{"data": {}, "has_more": true, "object": "list"}',
+            "application/json",
+            ["data: is an object, not a list"],
+        ),
+        ("files.retrieve", b"\xef\xbb\xbf{}", "application/json", []),
+        (
+            "batches.retrieve",
+            b'{"object": "batch", "error": "No."}',
+            "application/json",
+            ["the status is 200, and the body is an error: No."],
+        ),
+        ("videos.retrieve", b'{"object": "video", "error": {"message": "No."}}', "application/json", []),
+        ("files.content", b'{"error": "No."}', "application/octet-stream", []),
     ],
 )
 def test_whole_answers(name: str, body: bytes, content_type: str, facts: list[str]) -> None:
@@ -127,8 +147,8 @@ def test_a_value_of_no_kind_that_may_stand_there() -> None:
 
 def test_errors_that_the_content_makes_the_sdk_raise_are_no_facts() -> None:
     completion: Any = ChatCompletion.model_validate(COMPLETION)
-    assert sdk.facts_of_error(openai.LengthFinishReasonError(completion=completion)) == []
-    assert [str(one) for one in sdk.facts_of_error(KeyError("output"))] == ["the SDK raised KeyError: 'output'"]
+    assert sdk.judge("x", None, [], openai.LengthFinishReasonError(completion=completion)) == []
+    assert [str(one) for one in sdk.judge("x", None, [], KeyError("output"))] == ["the SDK raised KeyError: 'output'"]
 
 
 def test_what_an_app_says_controls_no_terminal() -> None:

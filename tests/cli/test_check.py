@@ -61,9 +61,9 @@ def test_what_is_broken_is_told_in_every_format(url: str, tmp_path: Path, monkey
 
     assert table.exit_code == document.exit_code == 1
     assert f"chat.completions.create: create, several turns, tools, a stream that is left\n  {fact}\n" in table.stdout
-    assert "files.content\n  is required, and was not tried" in table.stdout
+    assert "files.content\n  is required, and not tried: `only` leaves it out\n" in table.stdout
     assert f"::error title=chat.completions.create%3A create::{fact}\n" in table.stdout
-    assert "::error title=files.content::is required, and not implemented\n" in table.stdout
+    assert "::error title=files.content::is required, and not tried: `only` leaves it out\n" in table.stdout
     assert f"| chat.completions.create | create | broken | {fact} |\n" in summary.read_text("utf-8")
 
     printed = json.loads(document.stdout)
@@ -91,7 +91,8 @@ def test_what_is_broken_is_told_in_every_format(url: str, tmp_path: Path, monkey
         (["http://127.0.0.1:1/v1"], "Nothing answers at http://127.0.0.1:1/v1"),
         (["x:app", "--require=files.eat"], "There is no operation 'files.eat'."),
         (["x:app", "--oracle=delphi"], "There is no oracle 'delphi'. Choose from wire, sdk, open-responses."),
-        (["x:app", "--only=nonsense"], "There is no case of these operations."),
+        (["x:app", "--only=models", "--only=nonsense"], "There is no operation 'nonsense'."),
+        (["x:app", "--only=videos.edit"], "There is no case of these operations. A fixture can describe them."),
         (["x:app", "--header=Authorization"], "A header is NAME:VALUE, and 'Authorization' is none."),
         (["x:app", "--fixture=README.md"], "README.md is no JSON"),
         (["x:app", "--fixture=nowhere.json"], "No such file or directory: 'nowhere.json'"),
@@ -126,12 +127,13 @@ def test_another_host_is_not_touched_before_someone_agrees() -> None:
 
 
 def test_it_sends_no_more_requests_than_it_may(url: str) -> None:
-    done = run(f"{url}/none/v1", CHAT, "--max-requests=2", "--json")
+    done = run(f"{url}/none/v1", CHAT, "--max-requests=3", "--json")  # the first asks for the models
 
     printed = json.loads(done.stdout)
-    assert (done.exit_code, printed["limit"]) == (2, "the limit of 2 requests was reached")
+    assert (done.exit_code, printed["limit"]) == (2, "the limit of 3 requests was reached")
     assert [case["status"] for case in printed["cases"]] == ["ok"] * 2 + ["skipped"] * 5
     assert sum(case["requests"] for case in printed["cases"]) == 2
+    assert printed["requests"] == 3
 
 
 def test_a_stream_without_an_end_is_broken_when_its_time_is_over(url: str) -> None:
@@ -172,8 +174,8 @@ def test_a_wsgi_app_gets_what_it_needs_to_be_told(tmp_path: Path) -> None:
     )
 
     assert done.exit_code == 0, done.output
-    assert '/api/vector_stores/docs/search Bearer sk-1 bees {"query": "Bees?", "max_num_results": 1}' in done.stdout
-    assert '/api/embeddings Bearer sk-1 bees {"model": "m-7", "input": ["Bees?", "Hello."]' in done.stdout
+    assert '/api/vector_stores/docs/search Bearer sk-1 bees {"query": "Bees?", "max_num_results": 1}' in done.stderr
+    assert '/api/embeddings Bearer sk-1 bees {"model": "m-7", "input": ["Bees?", "Hello."]' in done.stderr
     assert "1 ok, 0 broken, 2 not implemented, 0 skipped." in done.stdout
 
 
