@@ -130,7 +130,7 @@ class Caller:
         except Exception as error:  # whatever it is: the SDK raises all kinds of errors for what it cannot take
             raised = error
         exchanges = self._recorder.exchanges[first:]
-        if self._recorder.over and raised is not None:
+        if self._recorder.over and (raised is not None or any(one.problem for one in exchanges)):
             raise SkippedError(self._recorder.over)
         if not exchanges:
             raise SkippedError(f"the SDK did not send it: {raised}")

@@ -81,7 +81,8 @@ class Recorder(httpx.BaseTransport):
         self.exchanges = []
         self.reads_to_the_end = True
         self._begin = time.monotonic()
-        self.note_time()
+        if self._seconds_spent >= self.limits.total_seconds:
+            self.note_time()
 
     def end_case(self) -> float:
         """End a case, and return how long it took, in seconds. What lies between cases is not counted."""
@@ -147,9 +148,8 @@ class Recorder(httpx.BaseTransport):
         self._transport.close()
 
     def note_time(self) -> None:
-        """Note whether the time of all cases is over."""
-        spent = self._seconds_spent + (time.monotonic() - self._begin)
-        if spent >= self.limits.total_seconds and not self._is_cleaning:
+        """Note that time was over, where it was that of all cases."""
+        if self.limits.total_seconds - self._seconds_spent < self.limits.case_seconds and not self._is_cleaning:
             self.over = f"the time of {self.limits.total_seconds:g} s was over"
 
     def _count(self) -> None:
@@ -223,6 +223,8 @@ class _RecordedStream(httpx.SyncByteStream):
                 self._recorder.note_time()
             reason = "the answer did not end in time" if is_late else "the answer broke off before its end"
             self._exchange.problem = self._exchange.problem or reason
+            if is_late:
+                raise httpx.ReadTimeout(reason) from error
             raise
 
     def _pieces(self) -> Iterator[bytes]:

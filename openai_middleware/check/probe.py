@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-import openai
+import httpx
 
 from openai_middleware.check.calls import Caller, SkippedError, operation_of
 from openai_middleware.check.exchange import Recorder
@@ -68,12 +68,12 @@ class Probe:
         """The models that the app lists, as far as it does; nothing is judged.
 
         Raises:
-            openai.APIConnectionError: Nothing answers.
+            httpx.ConnectError: Nothing answers.
             SkippedError: A limit was reached.
         """
         call = self._caller.call("models.list", lambda method: method(), {})
-        if isinstance(call.error, openai.APIConnectionError) and not call.exchange.status:
-            raise call.error
+        if call.error is not None and isinstance(call.error.__cause__, httpx.ConnectError):
+            raise call.error.__cause__
         return ids_in(json_in(call.exchange))
 
     def whole(self, name: str, /, *, refusals: Sequence[int] = (), is_kept: bool = False, **arguments: Any) -> Any:

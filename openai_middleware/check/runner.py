@@ -1,6 +1,6 @@
 """Runs cases, one after the other."""
 
-import openai
+import httpx
 
 from openai_middleware.check.calls import SkippedError
 from openai_middleware.check.case import Case
@@ -90,10 +90,9 @@ class Runner:
         self._recorder.begin_case()
         try:
             return self._probe.models()
-        except openai.APIConnectionError as error:
+        except httpx.ConnectError as error:
             self.close()
-            reason = error.__cause__ or error
-            raise UnreachableError(f"Nothing answers at {base_url}: {reason}") from error
+            raise UnreachableError(f"Nothing answers at {base_url}: {error}") from error
         except SkippedError:
             return []  # the cases tell which limit was reached
         finally:

@@ -35,7 +35,7 @@ def print_result(result: CheckResult, out: Console) -> None:
     """Print a table of what the app has, then what is wrong, and what was not tried."""
     tried = [one for one in result.cases if one.status in (Status.OK, Status.BROKEN)]
     if tried:
-        out.print(_table(result, tried))
+        out.print(_table(result, tried), "")
     for title, lines in _alike(tried, lambda one: tuple(one.lines())):
         out.print(f"[red]{escape(title)}[/red]", soft_wrap=True)
         for line in lines:
@@ -77,7 +77,7 @@ def summary_of(result: CheckResult) -> str:
 
 def _table(result: CheckResult, tried: Sequence[CaseResult]) -> Table:
     table = table_of("operation", "case", *ORACLES)
-    table.title, table.title_justify = f"{escape(result.target)}, model {escape(result.model)}", "left"
+    table.title, table.title_justify = f"{escape(result.target)}, model {escape(result.model)}\n", "left"
     before = ""
     for one in tried:
         operation = one.operation
