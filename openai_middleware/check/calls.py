@@ -58,8 +58,8 @@ class Caller:
         self._fixture = settings.fixture
         self._recorder = recorder
         self._created: list[tuple[str, dict[str, Any]]] = []
-        # Environment variables such as HTTP_PROXY would lead around the recorder.
-        self._http = httpx.Client(transport=recorder, trust_env=False, follow_redirects=True)
+        # With a transport of its own it does not heed the environment, such as HTTP_PROXY.
+        self._http = httpx.Client(transport=recorder, follow_redirects=True)
         self._strict, self._lenient = (
             sdk.Client(
                 base_url=base_url,

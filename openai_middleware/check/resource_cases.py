@@ -77,7 +77,8 @@ class _Resource:
             for _ in range(3):
                 self.given(probe)
                 created += 1
-        if not probe.pages(f"{self.group}.list") and created:
+        is_told_otherwise = any(probe.has_fixture(f"{self.group}.{verb}") for verb in ("create", "list"))
+        if not probe.pages(f"{self.group}.list") and created and not is_told_otherwise:
             probe.note("wire", "data", f"is empty, and {created} were created")
 
     def _delete(self, probe: Probe) -> None:
@@ -89,10 +90,10 @@ class _Resource:
 
 
 def _about(probe: Probe, name: str, arguments: Json, wanted: str) -> Json:
-    """Call an operation about one thing, which the answer has to be about."""
+    """Call an operation about one thing, which the answer has to be about, unless a fixture asks for another."""
     probe.whole(name, **arguments)
     answer = probe.answer  # the SDK leaves out that of responses.delete
-    if answer.get("id", wanted) != wanted:
+    if answer.get("id", wanted) != wanted and not probe.has_fixture(name):
         probe.note("wire", "id", "is not that of the one that was asked for")
     return answer
 
@@ -203,7 +204,7 @@ def _embeddings(probe: Probe) -> None:
     # The SDK's own default is base64, which its types do not have.
     texts = [probe.prompt, "Hello."]
     made = probe.whole("embeddings.create", model=probe.model, input=texts, encoding_format="float")
-    if len(made.data) != len(texts):
+    if len(made.data) != len(texts) and not probe.has_fixture("embeddings.create"):
         probe.note("wire", "data", f"holds {len(made.data)} for {len(texts)} inputs")
 
 

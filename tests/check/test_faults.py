@@ -171,7 +171,16 @@ PLANTED: dict[str, tuple[str, set[str]]] = {
     "cancel_breaks": ("responses", {"wire: the status is 500: It is over."}),
 }
 # What is planted otherwise has a test of its own.
-ELSEWHERE = {"none", "no_usage", "no_end", "content_without_end", "serves_nothing", "twenty_at_once"}
+ELSEWHERE = {
+    "none",
+    "no_usage",
+    "no_end",
+    "content_without_end",
+    "serves_nothing",
+    "nothing_is_of_use",
+    "ends_early",
+    "twenty_at_once",
+}
 
 
 @pytest.fixture(scope="module")

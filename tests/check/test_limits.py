@@ -73,6 +73,16 @@ def test_an_answer_that_comes_byte_by_byte_ends_with_the_time_of_its_case(
     assert recorder.over == ""
 
 
+def test_an_answer_ends_with_the_time_of_all_cases_too() -> None:
+    recorder = Recorder(Limits(case_seconds=60, total_seconds=0.3))
+    with trickling(HEAD + b"\r\n", b" ") as url, httpx.Client(transport=recorder, trust_env=False) as client:
+        recorder.begin_case()
+        with pytest.raises(httpx.ReadTimeout):
+            client.get(url)
+
+    assert recorder.over == "the time of 0.3 s was over"
+
+
 def test_a_list_of_models_that_does_not_end_costs_as_much_as_a_case() -> None:
     with trickling(HEAD + b"\r\n", b" ") as url:
         result = checked(url, only=("models.list",), limits=Limits(case_seconds=0.3))

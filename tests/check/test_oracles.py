@@ -39,7 +39,23 @@ def test_framing_of_a_stream(stream: bytes, fact: str) -> None:
     assert [str(one) for one in facts] == [fact]
 
 
+@pytest.mark.parametrize(
+    ("response", "facts"),
+    [
+        ({"status": "in_progress", "background": True}, []),
+        ({"status": "queued", "background": False}, ["status: is 'queued', not 'completed'"]),
+        ({"status": "incomplete", "output": []}, []),
+        ({"output": []}, []),
+        ({"status": "failed", "error": None}, ["the response failed: without a message"]),
+    ],
+)
+def test_a_response_that_says_nothing_says_why(response: Any, facts: list[str]) -> None:
+    assert [str(one) for one in wire.judge_text(response, "responses.create")] == facts
+
+
 CREATED = {"type": "response.created"}
+ADDED = {"type": "response.output_item.added", "output_index": 0, "item": {"id": "fc_1"}}
+DELTA = {"type": "response.function_call_arguments.delta", "output_index": 0, "item_id": "fc_1", "delta": "{"}
 
 
 @pytest.mark.parametrize(
@@ -48,6 +64,9 @@ CREATED = {"type": "response.created"}
         ("ResponseStreamEvent", [{"type": "response.completed"}, CREATED], 2),
         ("ResponseStreamEvent", [CREATED, {"type": "response.failed", "response": {"error": {"message": "No."}}}], 1),
         ("ResponseStreamEvent", [CREATED, {"type": "response.failed"}], 1),
+        ("ResponseStreamEvent", [CREATED, ADDED, DELTA, {"type": "response.failed"}], 1),
+        ("ResponseStreamEvent", [CREATED, ADDED, DELTA, {"type": "response.completed"}], 2),
+        ("ResponseStreamEvent", [CREATED, ADDED, DELTA], 1),
         ("ChatCompletionChunk", [{"choices": []}, {}], 1),
         ("ChatCompletionChunk", [{"choices": [{"finish_reason": "stop"}]}, {}, {"choices": []}], 1),
         ("ImageGenStreamEvent", [{"type": "image_generation.completed"}], 0),

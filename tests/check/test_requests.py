@@ -86,6 +86,42 @@ def test_an_app_that_has_answered_has_no_part_of_an_operation_with_501_alone(sta
     assert result.count(Status.OK) == len(result.cases) - 1
 
 
+def test_what_does_not_exist_is_asked_for_without_anything_that_does() -> None:
+    with serving(FaultyApp()) as url:
+        result = checked(f"{url}/nothing_is_of_use/v1", only=("models.retrieve", "conversations.retrieve"))
+
+    assert [(str(case), list(case.lines())) for case in result.cases] == [
+        (name, ["wire: the status is 200 for something that does not exist, not 404"])
+        for name in ("models.retrieve: retrieve", "conversations.retrieve: retrieve")
+    ]
+
+
+def test_what_a_fixture_asks_for_is_not_compared_with_what_the_check_does() -> None:
+    app = FaultyApp()
+    app.apps["none"].kept["file-0"] = {
+        "id": "file-0",
+        "object": "file",
+        "bytes": 1,
+        "created_at": 1,
+        "filename": "a",
+        "purpose": "user_data",
+        "status": "processed",
+    }
+    fixture = {"files.retrieve": {"file_id": "file-0"}, "embeddings.create": {"input": ["one"]}}
+    with serving(app) as url:
+        result = checked(f"{url}/none/v1", only=("files.retrieve", "embeddings"), fixture=fixture)
+
+    assert [(case.status, [*case.lines()]) for case in result.cases] == [(Status.OK, [])] * 2
+
+
+def test_an_answer_that_the_model_ends_early_is_no_fault() -> None:
+    with serving(FaultyApp()) as url:
+        result = checked(f"{url}/ends_early/v1", only=(RESPONSES,))
+
+    assert told(result) == set()
+    assert result.count(Status.OK) == len(result.cases)
+
+
 def test_headers_of_a_check_take_the_place_of_others_whatever_their_letters() -> None:
     sent: list[list[bytes]] = []
 

@@ -704,6 +704,26 @@ def cancel_breaks(request: Request, answer: Answer) -> None:
         answer.status = 500
 
 
+@fault
+def nothing_is_of_use(request: Request, answer: Answer) -> None:
+    if answer.status == 404:
+        answer.status, answer.json = 200, {"id": "unknown"}
+    elif request.path in ("/models", "/conversations"):
+        answer.json = {"object": "list", "data": []} if request.path == "/models" else {"object": "conversation"}
+
+
+@fault
+def ends_early(request: Request, answer: Answer) -> None:
+    """No fault: the model has said as much as it may."""
+    incomplete = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "output": []}
+    if in_responses(request) and answer.status == 200:
+        if answer.events:
+            last(answer.events).update({**incomplete, "output": [ITEM]})
+            answer.events[-1]["type"] = "response.incomplete"
+        else:
+            answer.json.update(incomplete)
+
+
 TWENTY = (
     *("index_is_a_string", "no_delta", "error_code_is_a_number", "no_tool_choice", "wrong_sequence_number"),
     *("delta_of_another_item", "another_response", "error_with_200", "no_owner", "another_model"),
