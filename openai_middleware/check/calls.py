@@ -133,7 +133,7 @@ class Caller:
         if self._recorder.over and (raised is not None or any(one.problem for one in exchanges)):
             raise SkippedError(self._recorder.over)
         if not exchanges:
-            raise SkippedError(f"the SDK did not send it: {raised}")
+            raise SkippedError(f"the SDK did not send it: {(raised and raised.__cause__) or raised}")
         return Call(value, raised, exchanges, client.answer_type)
 
     def _clean_later(self, name: str, exchange: Exchange, arguments: Mapping[str, Any]) -> None:

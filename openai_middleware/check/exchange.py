@@ -160,6 +160,8 @@ class Recorder(httpx.BaseTransport):
             self.over = f"the limit of {self.limits.requests} requests was reached"
         if self.over:
             raise httpx.RequestError(self.over)
+        if self.seconds_left() <= 0 and self.exchanges:
+            raise httpx.RequestError("the time of the case was over")
         self.sent += 1
 
 
