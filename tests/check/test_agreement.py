@@ -124,3 +124,10 @@ def test_no_usage_is_a_failure_there_and_a_warning_here(url: str) -> None:
     usage = {"chat-basic-response", "chat-streaming-usage", "basic-response", "streaming-usage"}
     assert their_failures(base_url, "m-1") == usage
     assert our_failures(base_url, "m-1") == set()
+
+
+def test_a_response_that_ends_early_is_a_failure_there_and_content_here(url: str) -> None:
+    base_url = f"{url}/ends_early/v1"
+
+    assert {"basic-response", "streaming-response"} <= their_failures(base_url, "m-1")
+    assert our_failures(base_url, "m-1") == set()
