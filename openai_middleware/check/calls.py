@@ -116,7 +116,7 @@ class Caller:
         with self._recorder.cleaning():
             while self._created:
                 name, arguments = self._created.pop()
-                # A ValueError: there is an id that the SDK does not send.
+                # A ValueError is one of the SDK, which cannot send the id.
                 with suppress(openai.OpenAIError, ValueError):
                     _method(self._lenient, name)(**arguments)
 

@@ -165,6 +165,7 @@ PLANTED: dict[str, tuple[str, set[str]]] = {
     "list_stays_empty": (FILES, {"wire: data: is empty, and 3 were created"}),
     "more_of_nothing": (FILES, {"wire: has_more: is true where data is empty"}),
     "id_is_empty": ("conversations", {"wire: id: is empty"}),
+    "file_without_a_name": (FILES, {"sdk: filename: missing"}),
     "id_is_missing": ("conversations", {"sdk: id: missing"}),
     "tools_are_not_found": (CHAT, {"wire: the status is 404: There are no tools."}),
     "model_is_not_found": (CHAT, {"wire: the status is 404: There is no such model."}),
@@ -179,6 +180,7 @@ ELSEWHERE = {
     "serves_nothing",
     "nothing_is_of_use",
     "ends_early",
+    "id_is_half_a_character",
     "twenty_at_once",
 }
 

@@ -120,7 +120,7 @@ def test_an_answer_that_is_too_long_is_told() -> None:
 @pytest.mark.parametrize(
     ("name", "limits"),
     [
-        ("bytes_are_a_string", Limits()),
+        ("file_without_a_name", Limits()),
         ("content_without_end", Limits(case_seconds=0.5)),
         ("content_without_end", Limits(case_seconds=5, total_seconds=0.5)),
         ("none", Limits(requests=3)),

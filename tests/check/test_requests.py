@@ -96,6 +96,14 @@ def test_what_does_not_exist_is_asked_for_without_anything_that_does() -> None:
     ]
 
 
+def test_an_id_that_cannot_be_sent_ends_no_check() -> None:
+    with serving(FaultyApp()) as url:
+        result = checked(f"{url}/id_is_half_a_character/v1", only=("conversations",))
+
+    assert len(result.cases) > 5
+    assert {case.operation for case in result.cases if case.status is Status.BROKEN} == {"conversations.create"}
+
+
 def test_what_a_fixture_asks_for_is_not_compared_with_what_the_check_does() -> None:
     app = FaultyApp()
     app.apps["none"].kept["file-0"] = {

@@ -683,6 +683,8 @@ in_json("no_last_id", asks("GET", "/responses/", "/input_items"), leaving_out("l
 in_json("list_stays_empty", asks("GET", "/files"), setting(data=[], has_more=False))
 in_json("more_of_nothing", asks("GET", "/files"), setting(data=[], has_more=True))
 in_json("id_is_empty", asks("POST", "/conversations"), setting(id=""))
+in_json("file_without_a_name", asks("POST", "/files"), leaving_out("filename"))
+in_json("id_is_half_a_character", asks("POST", "/conversations"), setting(id="\ud800"))
 in_json("id_is_missing", asks("POST", "/conversations"), leaving_out("id"))
 
 
