@@ -16,12 +16,15 @@ from collections.abc import Callable
 from typing import Any
 from unittest import SkipTest
 
-from openai_middleware.check.case import Case
-from openai_middleware.check.cases import cases_of
-from openai_middleware.check.result import Status
-from openai_middleware.check.runner import Runner
-from openai_middleware.check.server import serving
-from openai_middleware.check.settings import Settings, SettingsError
+from openai_middleware.extras import needs_extra
+
+with needs_extra("cli"):
+    from openai_middleware.check.case import Case
+    from openai_middleware.check.cases import cases_of, why_no_case
+    from openai_middleware.check.result import Status
+    from openai_middleware.check.runner import Runner
+    from openai_middleware.check.server import serving
+    from openai_middleware.check.settings import Settings, SettingsError
 
 __all__ = ["CheckCase", "check"]
 
@@ -71,7 +74,7 @@ def check(app: Any, prefix: str = "/v1", **settings: Any) -> list[CheckCase]:
             `require` names fails where it would be skipped.
 
     Raises:
-        SettingsError: A setting cannot be one, or a required operation is one that only a fixture can describe.
+        SettingsError: A setting cannot be one, or there is no case of a required operation.
     """
     chosen = Settings(**settings)
     runner = functools.cache(lambda: _serve(app, prefix, chosen))
@@ -79,14 +82,14 @@ def check(app: Any, prefix: str = "/v1", **settings: Any) -> list[CheckCase]:
     first = {case.operation: case for case in reversed(cases)}
     for name in chosen.require:
         if name not in first:
-            raise SettingsError(f"There is no case of {name}. A fixture can describe it.")
+            raise SettingsError(f"There is no case of {name}: {why_no_case(name, chosen)}.")
     required = [first[name] for name in chosen.require]
     return [CheckCase(case, runner, is_required=case in required) for case in cases]
 
 
 def _serve(app: Any, prefix: str, settings: Settings) -> Runner:
     with contextlib.ExitStack() as stack:
-        url = stack.enter_context(serving(app))
-        runner = stack.enter_context(contextlib.closing(Runner(url + prefix.rstrip("/"), settings)))
+        url = stack.enter_context(serving(app, prefix))
+        runner = stack.enter_context(contextlib.closing(Runner(url, settings)))
         atexit.register(stack.pop_all().close)
         return runner

@@ -1,5 +1,8 @@
 """The check as tests of one's own, as pytest runs them."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from unittest import SkipTest
 
@@ -48,16 +51,32 @@ def test_the_first_case_of_a_required_operation_is_not_skipped() -> None:
 
 
 def test_an_operation_without_a_case_cannot_be_required() -> None:
-    with pytest.raises(SettingsError, match=r"There is no case of videos.edit. A fixture can describe it."):
+    with pytest.raises(SettingsError, match=r"There is no case of videos.edit: only a fixture can describe it."):
         check(app, require=["videos.edit"])
+
+
+def test_a_required_operation_that_is_left_out_is_told() -> None:
+    with pytest.raises(SettingsError, match=r"There is no case of files.list: `only` leaves it out."):
+        check(app, only=["models"], require=["files.list"])
+
+
+def test_a_missing_package_is_named_with_the_line_that_installs_it() -> None:
+    program = "import sys; sys.modules['jsonschema'] = None; import openai_middleware.testing"
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 1
+    assert "Install it with: pip install 'openai-middleware[cli]'" in done.stderr
 
 
 def test_a_fixture_describes_an_operation_files_included(tmp_path: Path) -> None:
     (tmp_path / "bees.wav").write_bytes(b"RIFF")
-    (tmp_path / "fixture.json").write_text('{"audio.transcriptions.create": {"file": "@bees.wav", "model": "m-1"}}')
+    arguments = {"file": "@bees.wav", "model": "m-1", "prompt": "@@ada"}
+    (tmp_path / "fixture.json").write_text(json.dumps({"audio.transcriptions.create": arguments}))
     fixture = Settings.fixture_of(tmp_path / "fixture.json")
 
-    assert fixture == {"audio.transcriptions.create": {"file": ("bees.wav", b"RIFF"), "model": "m-1"}}
+    read = {"file": ("bees.wav", b"RIFF"), "model": "m-1", "prompt": "@ada"}
+    assert fixture == {"audio.transcriptions.create": read}
     assert outcomes("/none/v1", only=["audio.transcriptions"], fixture=fixture) == {
         "audio.transcriptions.create: as the fixture says": "not implemented: 404"
     }

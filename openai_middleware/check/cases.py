@@ -1,7 +1,6 @@
 """All cases, and which of them are tried."""
 
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from functools import partial
 
 from openai_middleware.check.case import Case
@@ -11,12 +10,12 @@ from openai_middleware.check.settings import Settings
 from openai_middleware.check.text_cases import text_cases
 from openai_middleware.contract import Operation, shipped
 
-__all__ = ["cases_of", "operations_without_case"]
+__all__ = ["cases_of", "operations_without_case", "why_no_case"]
 
 
 def cases_of(settings: Settings) -> list[Case]:
     """The cases that some settings ask for, those of one operation together."""
-    found = [case for case in _all(settings) if _is_wanted(case.operation, settings)]
+    found = [case for case in _all(settings) if settings.wants(case.operation)]
     operations = list(dict.fromkeys(case.operation for case in found))
     return sorted(found, key=lambda case: operations.index(case.operation))
 
@@ -24,7 +23,13 @@ def cases_of(settings: Settings) -> list[Case]:
 def operations_without_case(settings: Settings) -> list[str]:
     """The operations that are asked for, and that only a fixture can describe."""
     tried = {case.operation for case in _all(settings)}
-    return [name for name in shipped().operation_names() if name not in tried and _is_wanted(name, settings)]
+    return [name for name in shipped().operation_names() if name not in tried and settings.wants(name)]
+
+
+def why_no_case(operation: str, settings: Settings) -> str:
+    """Why no case of an operation is tried, in words."""
+    has_case = any(case.operation == operation for case in _all(settings))
+    return "`only` leaves it out" if has_case else "only a fixture can describe it"
 
 
 def _all(settings: Settings) -> Iterator[Case]:
@@ -42,17 +47,12 @@ def _all(settings: Settings) -> Iterator[Case]:
             yield Case(name, "list", partial(_list, name))
 
 
-def _is_wanted(operation: str, settings: Settings) -> bool:
-    patterns = settings.only
-    return not patterns or any(fnmatchcase(operation, one) or operation.startswith(f"{one}.") for one in patterns)
-
-
 def _list(name: str, probe: Probe) -> None:
     probe.pages(name)
 
 
 def _call(name: str, probe: Probe) -> None:
-    probe.whole(name)
+    probe.whole(name, is_kept=True)
 
 
 def _what_it_may_create(operation: Operation) -> str:

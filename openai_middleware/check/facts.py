@@ -73,7 +73,7 @@ def facts_of_pydantic(errors: Iterable[ErrorDetails], document: Any) -> list[Fac
     Where a value may be of several kinds, pydantic tells what each of them misses. Only what the kind misses that the
     value says it is, is a fact.
     """
-    return list(dict.fromkeys(_walk([(error["loc"], error) for error in errors], document, "")))
+    return _without_what_follows(dict.fromkeys(_walk([(error["loc"], error) for error in errors], document, "")))
 
 
 _Located = tuple[tuple[int | str, ...], ErrorDetails]
@@ -92,11 +92,24 @@ def _walk(errors: Sequence[_Located], value: Any, place: str) -> Iterator[Fact]:
     for name, found in members.items():
         yield from _walk(found, _member(value, name), place_of([name], place))
     if kinds:
-        own = [found for found in kinds.values() if not any(_is_of_another_kind(*one) for one in found)]
-        if own:
-            yield from _walk(min(own, key=len), value, place)
-        else:
-            yield _no_kind(value, place)
+        yield from _of_its_kind(list(kinds.values()), value, place)
+
+
+def _of_its_kind(kinds: list[list[_Located]], value: Any, place: str) -> Iterator[Fact]:
+    """What the kind misses that the value says it is; where it says none, that."""
+    own = [found for found in kinds if all(path for path, _ in found)]
+    if not own:
+        yield Fact(place, f"is {kind_of(value)}, and none of what may stand here")
+        return
+    for name in _KINDS:
+        left = [found for found in own if not any(_is_of_another_kind(name, *one) for one in found)]
+        if not left and len(own) > 1:
+            is_there = isinstance(value, dict) and name in value
+            what = f"is {_shown(value[name])}, which is none of what may stand here" if is_there else "missing"
+            yield Fact(place_of([name], place), what)
+            return
+        own = left or own
+    yield from _walk(min(own, key=len), value, place)
 
 
 def _is_member(path: tuple[int | str, ...], error: ErrorDetails, value: Any) -> bool:
@@ -113,16 +126,8 @@ def _member(value: Any, name: int | str) -> Any:
         return None
 
 
-def _is_of_another_kind(path: tuple[int | str, ...], error: ErrorDetails) -> bool:
-    return not path or (path[0] in _KINDS and len(path) == 1 and error["type"] in ("literal_error", "missing"))
-
-
-def _no_kind(value: Any, place: str) -> Fact:
-    if isinstance(value, dict):
-        for name in _KINDS:
-            if name in value:
-                return Fact(place_of([name], place), f"is {_shown(value[name])}, which is none of what may stand here")
-    return Fact(place, f"is {kind_of(value)}, and none of what may stand here")
+def _is_of_another_kind(name: str, path: tuple[int | str, ...], error: ErrorDetails) -> bool:
+    return path == (name,) and error["type"] in ("literal_error", "missing")
 
 
 def _what_pydantic_says(error: ErrorDetails) -> str:
@@ -142,7 +147,13 @@ def facts_of_schema(errors: Iterable[SchemaError], start: str = "") -> list[Fact
         errors: What was found.
         start: Where the document stands that was validated.
     """
-    return list(dict.fromkeys(fact for error in errors for fact in _facts_of_one(error, start)))
+    return _without_what_follows(dict.fromkeys(fact for error in errors for fact in _facts_of_one(error, start)))
+
+
+def _without_what_follows(facts: Iterable[Fact]) -> list[Fact]:
+    """The facts about a document; where it says that it is another object, that alone."""
+    found = list(facts)
+    return [fact for fact in found if fact.place == "object" and fact.what != "missing"] or found
 
 
 def _facts_of_one(error: SchemaError, start: str) -> Iterator[Fact]:

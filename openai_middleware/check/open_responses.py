@@ -36,6 +36,8 @@ def judge_events(events: Iterable[Mapping[str, Any]]) -> list[Fact]:
         name = event.get("type")
         if name in document.events:
             facts += facts_of_schema(document.validator(document.events[name]).iter_errors(event), str(name))
+        elif "type" not in event:
+            facts.append(Fact("type", "missing"))
         elif name not in known:
             facts.append(Fact("", f"{name!r} is no type of event"))
     return list(dict.fromkeys(facts))

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
+from openai_middleware.check.calls import SkippedError
 from openai_middleware.check.case import Case
-from openai_middleware.check.probe import Probe, SkippedError
+from openai_middleware.check.probe import Probe, UnusableError
+from openai_middleware.check.wire import Json, ids_in
 from openai_middleware.contract import shipped
 
 __all__ = ["resource_cases"]
-
-Json = dict[str, Any]
 
 _UNKNOWN: Final = "unknown_of_check"
 
@@ -49,35 +49,53 @@ class _Resource:
 
     def given(self, probe: Probe) -> Json:
         """One that is there: its id as an argument."""
-        known = {self._parameter: probe.given(f"{self.group}.create", **self._new(probe)).id}
-        probe.clean_later(f"{self.group}.delete", **known)
-        return known
+        return {self._parameter: probe.given_id(f"{self.group}.create", **self._new(probe))}
 
     def _create(self, probe: Probe) -> None:
-        created = probe.whole(f"{self.group}.create", **self._new(probe))
-        probe.clean_later(f"{self.group}.delete", **{self._parameter: created.id})
+        created = probe.whole(f"{self.group}.create", is_kept=True, **self._new(probe))
+        if not created.id:
+            probe.note("wire", "id", "is empty")
 
     def _retrieve(self, probe: Probe) -> None:
-        known = self.given(probe)
-        found = probe.whole(f"{self.group}.retrieve", **known)
-        if found.id != known[self._parameter]:
-            probe.note("wire", "id", "is not that of the one that was asked for")
-        probe.not_found(f"{self.group}.retrieve", **{self._parameter: _UNKNOWN})
+        name = f"{self.group}.retrieve"
+        unknown: Json = {self._parameter: _UNKNOWN}
+        try:
+            known = self.given(probe)
+        except UnusableError:
+            probe.not_found(name, is_there=False, **unknown)
+            raise
+        _about(probe, name, known, known[self._parameter])
+        probe.not_found(name, **unknown)
 
     def _change(self, probe: Probe) -> None:
         known = self.given(probe)
-        probe.whole(f"{self.group}.update", **known, **self._update or {})
+        _about(probe, f"{self.group}.update", known | (self._update or {}), known[self._parameter])
 
     def _list(self, probe: Probe) -> None:
+        created = 0
         with suppress(SkippedError):  # what cannot be created here may be there all the same
             for _ in range(3):
                 self.given(probe)
-        probe.pages(f"{self.group}.list")
+                created += 1
+        is_told_otherwise = any(probe.has_fixture(f"{self.group}.{verb}") for verb in ("create", "list"))
+        if not probe.pages(f"{self.group}.list") and created and not is_told_otherwise:
+            probe.note("wire", "data", f"is empty, and {created} were created")
 
     def _delete(self, probe: Probe) -> None:
         known = self.given(probe)
-        probe.whole(f"{self.group}.delete", **known)
+        deleted = _about(probe, f"{self.group}.delete", known, known[self._parameter]).get("deleted", True)
+        if not deleted:
+            probe.note("wire", "deleted", "is false, not true")
         probe.not_found(f"{self.group}.retrieve", **known)
+
+
+def _about(probe: Probe, name: str, arguments: Json, wanted: str) -> Json:
+    """Call an operation about one thing, which the answer has to be about, unless a fixture asks for another."""
+    probe.whole(name, **arguments)
+    answer = probe.answer  # the SDK leaves out that of responses.delete
+    if answer.get("id", wanted) != wanted and not probe.has_fixture(name):
+        probe.note("wire", "id", "is not that of the one that was asked for")
+    return answer
 
 
 def _stored_completion(probe: Probe) -> Json:
@@ -109,11 +127,17 @@ def _models(probe: Probe) -> None:
 
 
 def _model(probe: Probe) -> None:
-    listed = probe.given("models.list").data
+    name = "models.retrieve"
+    try:
+        listed = ids_in(probe.given("models.list"))
+    except UnusableError:
+        probe.not_found(name, is_there=False, model=_UNKNOWN)
+        raise
     if not listed:
+        probe.not_found(name, is_there=False, model=_UNKNOWN)
         raise SkippedError("models.list has none")
-    probe.whole("models.retrieve", model=listed[0].id)
-    probe.not_found("models.retrieve", model=_UNKNOWN)
+    _about(probe, name, {"model": listed[0]}, listed[0])
+    probe.not_found(name, model=_UNKNOWN)
 
 
 def _messages(probe: Probe) -> None:
@@ -144,10 +168,10 @@ def _search(probe: Probe) -> None:
 
 def _conversation_items(probe: Probe, then: Callable[[Probe, Json, str], object]) -> None:
     known = _CONVERSATIONS.given(probe)
-    items = probe.given("conversations.items.create", **known, items=[_MESSAGE] * 3)
-    if not items.data:
+    items = ids_in(probe.given("conversations.items.create", **known, items=[_MESSAGE] * 3))
+    if not items:
         raise SkippedError("conversations.items.create returned no items")
-    then(probe, known, items.data[0].id)
+    then(probe, known, items[0])
 
 
 def _create_items(probe: Probe) -> None:
@@ -160,9 +184,8 @@ def _list_items(probe: Probe) -> None:
 
 
 def _retrieve_item(probe: Probe) -> None:
-    _conversation_items(
-        probe, lambda probe, known, item: probe.whole("conversations.items.retrieve", item_id=item, **known)
-    )
+    name = "conversations.items.retrieve"
+    _conversation_items(probe, lambda probe, known, item: _about(probe, name, {**known, "item_id": item}, item))
 
 
 def _delete_item(probe: Probe) -> None:
@@ -179,7 +202,10 @@ def _respond_in_conversation(probe: Probe) -> None:
 
 def _embeddings(probe: Probe) -> None:
     # The SDK's own default is base64, which its types do not have.
-    probe.whole("embeddings.create", model=probe.model, input=[probe.prompt, "Hello."], encoding_format="float")
+    texts = [probe.prompt, "Hello."]
+    made = probe.whole("embeddings.create", model=probe.model, input=texts, encoding_format="float")
+    if len(made.data) != len(texts) and not probe.has_fixture("embeddings.create"):
+        probe.note("wire", "data", f"holds {len(made.data)} for {len(texts)} inputs")
 
 
 def _input_tokens(probe: Probe) -> None:

@@ -29,7 +29,7 @@ class CaseResult:
         facts: What is wrong, by oracle. An oracle that is here with none has judged, and found nothing.
         warnings: What is no fault, and worth knowing.
         reason: Why it was skipped, or what the app answered that does not have the operation.
-        requests: How many requests it sent.
+        requests: How many requests it sent, but for those that delete what it had created.
         seconds: How long it took.
     """
 
@@ -60,14 +60,20 @@ class CheckResult:
         target: What was checked.
         model: The model that was asked for.
         cases: What came of each case.
-        missing: The operations that the app has to have, and does not have or was not asked for.
+        missing: The operations that the app has to have, and does not have or was not asked for; and why.
+        untried: The operations that only a fixture can describe.
+        requests: How many requests were sent, those for the model included.
+        cleanup_requests: How many requests were sent beyond these to delete what had been created.
         limit: The limit at which the check ended early; empty where it did not.
     """
 
     target: str
     model: str
     cases: list[CaseResult] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+    untried: list[str] = field(default_factory=list)
+    requests: int = 0
+    cleanup_requests: int = 0
     limit: str = ""
 
     def count(self, status: Status) -> int:

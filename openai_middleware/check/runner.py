@@ -2,11 +2,13 @@
 
 import httpx
 
+from openai_middleware.check.calls import SkippedError
 from openai_middleware.check.case import Case
-from openai_middleware.check.cases import cases_of
+from openai_middleware.check.cases import cases_of, operations_without_case, why_no_case
 from openai_middleware.check.exchange import Recorder
 from openai_middleware.check.facts import printable
-from openai_middleware.check.probe import BrokenError, NotImplementedByAppError, Probe, SkippedError
+from openai_middleware.check.judge import BrokenError, NotImplementedByAppError
+from openai_middleware.check.probe import Probe
 from openai_middleware.check.result import CaseResult, CheckResult, Status
 from openai_middleware.check.settings import Settings
 
@@ -37,10 +39,10 @@ class Runner:
         self.cases = cases_of(settings)
         self._settings = settings
         self._recorder = Recorder(settings.limits)
+        self._probe = Probe(base_url, settings, self._recorder)
         models = self._models(base_url)
-        model = settings.model or (models[0] if models else _NO_MODEL)
-        self._probe = Probe(base_url, model, settings, self._recorder)
-        self._result = CheckResult(base_url, printable(model))
+        self._probe.model = settings.model or (models[0] if models else _NO_MODEL)
+        self._result = CheckResult(base_url, printable(self._probe.model), untried=operations_without_case(settings))
 
     def close(self) -> None:
         """Close all connections."""
@@ -49,14 +51,16 @@ class Runner:
     @property
     def result(self) -> CheckResult:
         """What has come of the cases so far."""
-        served = {one.operation for one in self._result.cases if one.status in (Status.OK, Status.BROKEN)}
-        self._result.missing = [name for name in self._settings.require if name not in served]
-        self._result.limit = self._recorder.over
-        return self._result
+        result, recorder = self._result, self._recorder
+        served = {one.operation for one in result.cases if one.status in (Status.OK, Status.BROKEN)}
+        result.missing = {name: self._why_missing(name) for name in self._settings.require if name not in served}
+        result.requests, result.cleanup_requests = recorder.sent, recorder.cleaned
+        result.limit = recorder.over
+        return result
 
     def try_out(self, case: Case) -> CaseResult:
         """Try one case."""
-        result = self._probe.result = CaseResult(case.operation, case.name)
+        result = self._probe.judge.result = CaseResult(case.operation, case.name)
         self._result.cases.append(result)
         self._recorder.begin_case()
         sent = self._recorder.sent
@@ -67,14 +71,15 @@ class Runner:
         except NotImplementedByAppError as answer:
             result.status, result.reason = Status.NOT_IMPLEMENTED, str(answer)
         except SkippedError as skipped:
-            result.status, result.reason = Status.SKIPPED, str(skipped)
+            result.status, result.reason = Status.SKIPPED, printable(str(skipped))
         except BrokenError:
             pass
         result.seconds = self._recorder.end_case()
-        self._recorder.begin_case()  # so that a case whose time is over cleans up too
         self._probe.clean()
         if any(result.facts.values()):
             result.status = Status.BROKEN
+        elif result.status is Status.OK and not result.facts:
+            result.status, result.reason = Status.SKIPPED, "no oracle that is asked for judges it"
         if result.status in (Status.OK, Status.BROKEN):
             known = self._probe.is_broken
             known[case.operation] = known.get(case.operation, False) or result.status is Status.BROKEN
@@ -82,13 +87,17 @@ class Runner:
         return result
 
     def _models(self, base_url: str) -> list[str]:
-        """The models that the app lists, as far as it does."""
-        headers = {"Authorization": f"Bearer {self._settings.api_key}", **self._settings.headers}
-        with httpx.Client(headers=headers, timeout=self._settings.limits.case_seconds, trust_env=False) as client:
-            try:
-                answer = client.get(f"{base_url}/models")
-                return [model["id"] for model in answer.json()["data"] if isinstance(model["id"], str)]
-            except httpx.ConnectError as error:
-                raise UnreachableError(f"Nothing answers at {base_url}: {error}") from error
-            except (httpx.HTTPError, ValueError, LookupError, TypeError):
-                return []  # the cases tell what is wrong
+        self._recorder.begin_case()
+        try:
+            return self._probe.models()
+        except httpx.ConnectError as error:
+            self.close()
+            raise UnreachableError(f"Nothing answers at {base_url}: {error}") from error
+        except SkippedError:
+            return []  # the cases tell which limit was reached
+        finally:
+            self._recorder.end_case()
+
+    def _why_missing(self, name: str) -> str:
+        reasons = [f"{one.status}: {one.reason}" for one in self._result.cases if one.operation == name]
+        return reasons[0] if reasons else f"not tried: {why_no_case(name, self._settings)}"

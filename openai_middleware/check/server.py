@@ -38,20 +38,27 @@ def is_asgi(app: Any) -> bool:
     except (TypeError, ValueError):
         return False
     wanted = [one for one in parameters if one.default is one.empty and one.kind is not one.VAR_KEYWORD]
+    if not parameters:
+        raise ServerError("An app takes arguments, and this takes none: is it a function that returns the app?")
     return len(wanted) == 3
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[str]:
+def serving(app: Any, prefix: str = "") -> Iterator[str]:
     """Serve an app until the end of the block; yields its URL, without a slash at the end.
 
     An ASGI app is served by uvicorn, a WSGI app by a server of the standard library, with a thread for each connection.
 
+    Args:
+        app: The app.
+        prefix: A path that the URL ends with, with or without its first slash.
+
     Raises:
         ServerError: It does not start.
     """
+    path = prefix.strip("/")
     with _serving_asgi(app) if is_asgi(app) else _serving_wsgi(app) as url:
-        yield url
+        yield f"{url}/{path}" if path else url
 
 
 class _Uvicorn(uvicorn.Server):

@@ -1,8 +1,10 @@
 """What an app needs to be told to be driven: a model, a prompt, headers, bodies and ids."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +14,11 @@ from openai_middleware.contract import shipped
 __all__ = ["ORACLES", "Settings", "SettingsError"]
 
 ORACLES: Final = ("wire", "sdk", "open-responses")
+
+
+# RFC 9110, sections 5.1 and 5.5: what a header may be called, and what it may hold. Bytes beyond ASCII are obsolete.
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE: Final = re.compile(r"[\t -~]*")
 
 
 class SettingsError(ValueError):
@@ -28,14 +35,14 @@ class Settings:
         api_key: What the SDK sends as the key.
         headers: More headers of every request.
         fixture: Arguments of SDK methods by the names of operations: `{"vector_stores.search": {"query": "bees"}}`. An
-            argument that begins with `@` is the file of that name.
+            argument that begins with `@` is the file of that name, in `fixture_of` alone.
         only: Patterns for the operations that are tried; empty is all.
         require: The operations that the app has to have.
         oracles: Those that judge, of `ORACLES`.
         limits: What it may cost.
 
     Raises:
-        SettingsError: There is no such operation or oracle.
+        SettingsError: There is no such operation or oracle, or the key or a header cannot be sent.
     """
 
     model: str | None = None
@@ -55,6 +62,18 @@ class Settings:
         for name in self.oracles:
             if name not in ORACLES:
                 raise SettingsError(f"There is no oracle {name!r}. Choose from {', '.join(ORACLES)}.")
+        for pattern in self.only:
+            if not any(_is_of(name, pattern) for name in shipped().operation_names()):
+                raise SettingsError(f"There is no operation {pattern!r}. docs/operations.md lists them.")
+        if not self.api_key.strip() or not _HEADER_VALUE.fullmatch(self.api_key):
+            raise SettingsError("A key is made of the printable characters of ASCII, one at least.")
+        for name, value in self.headers.items():
+            if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+                raise SettingsError(f"A header is made of the printable characters of ASCII, and {name!r} is not.")
+
+    def wants(self, operation: str) -> bool:
+        """Whether an operation is to be tried."""
+        return not self.only or any(_is_of(operation, pattern) for pattern in self.only)
 
     @classmethod
     def fixture_of(cls, file: Path) -> Mapping[str, Mapping[str, Any]]:
@@ -76,8 +95,14 @@ class Settings:
         }
 
 
+def _is_of(operation: str, pattern: str) -> bool:
+    return fnmatchcase(operation, pattern) or operation.startswith(f"{pattern}.")
+
+
 def _file_or_value(value: Any, folder: Path) -> Any:
     if not isinstance(value, str) or not value.startswith("@"):
         return value
+    if value.startswith("@@"):
+        return value.removeprefix("@")
     file = folder / value.removeprefix("@")
     return file.name, file.read_bytes()

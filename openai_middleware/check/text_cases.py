@@ -1,18 +1,16 @@
 """The cases of chat completions, text completions and responses that are about asking and being answered."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from openai_middleware.check.case import Case
-from openai_middleware.check.probe import NotImplementedByAppError, Probe
+from openai_middleware.check.judge import NotImplementedByAppError
+from openai_middleware.check.probe import Probe
+from openai_middleware.check.wire import TEXT, Json
 
 __all__ = ["text_cases"]
 
-Json = dict[str, Any]
-
-CHAT: Final = "chat.completions.create"
-COMPLETIONS: Final = "completions.create"
-RESPONSES: Final = "responses.create"
+CHAT, COMPLETIONS, RESPONSES = TEXT
 
 _PARAMETERS: Final[Json] = {
     "type": "object",
@@ -107,12 +105,10 @@ def _errors(operation: str, *mandatory: str) -> Case:
 
 def _previous_response(probe: Probe) -> None:
     question = {**_question(probe, RESPONSES), "store": True}
-    response = probe.given(RESPONSES, **question)
-    probe.clean_later("responses.delete", response_id=response.id)
-    again = probe.whole(RESPONSES, refusals=(400, 404), **question, previous_response_id=response.id)
+    before = probe.given_id(RESPONSES, **question)
+    again = probe.whole(RESPONSES, refusals=(400, 404), is_kept=True, **question, previous_response_id=before)
     if again is None:
         raise NotImplementedByAppError("400 for previous_response_id")
-    probe.clean_later("responses.delete", response_id=again.id)
 
 
 def text_cases() -> Iterator[Case]:

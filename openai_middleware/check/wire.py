@@ -1,46 +1,79 @@
-"""The oracle `wire`: status, headers, envelopes and the framing of event streams, read off the bytes."""
+"""The oracle `wire`: status, headers and envelopes, read off the bytes. What it says of streams is in `events`."""
 
 import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from openai_middleware.answer.server_sent_events import BYTE_ORDER_MARK, DONE, LINE_END, EventSplitter, data_of, field
 from openai_middleware.check.exchange import Exchange
 from openai_middleware.check.facts import Fact, kind_of
-from openai_middleware.contract import Operation, Stream
+from openai_middleware.contract import Operation
 
 __all__ = [
+    "TEXT",
+    "Json",
     "error_in",
+    "ids_in",
     "json_in",
-    "judge_events",
     "judge_pages",
     "judge_refusal",
+    "judge_status",
+    "judge_text",
     "judge_whole",
-    "read_events",
-    "usage_in",
+    "message_of",
+    "read_json",
+    "unfinished",
 ]
 
 Json = dict[str, Any]
 
-TERMINAL: Final = ("response.completed", "response.incomplete", "response.failed")
-_FIRST: Final = ("response.created", "response.queued")
+TEXT: Final = ("chat.completions.create", "completions.create", "responses.create")
+"""The operations that ask the model for text."""
+
 _REFUSALS: Final = range(400, 500)
+_UNFINISHED: Final = ("queued", "in_progress", "cancelled")
+# Whose lists need not tell their first and last id, as OpenAI's document has it; all others with these fields do.
+_WITHOUT_ENDS: Final = ("audio.", "batches.", "fine_tuning.", "webhooks.")
+
+
+def judge_status(exchange: Exchange) -> list[Fact]:
+    """What is wrong with the status of a success: OpenAI's API has 200."""
+    return [] if exchange.status == 200 else [Fact("", f"the status is {exchange.status}, not 200")]
 
 
 def judge_whole(exchange: Exchange, operation: Operation) -> list[Fact]:
     """What is wrong with a successful answer that is no stream."""
-    facts = _unfinished(exchange)
+    facts = unfinished(exchange)
     if facts or operation.response == "none":
         return facts
     if operation.response == "binary":
-        return [] if exchange.body else [Fact("", "the answer is empty")]
+        return list(_of_a_file(exchange))
     answer = _json_in(exchange)
     if isinstance(answer, Fact):
         return [answer]
-    if isinstance(error := answer.get("error"), dict | str) and error and "id" not in answer:
-        return [Fact("", f"the status is {exchange.status}, and the body is an error: {_message(error)}")]
-    return list(_of_a_list(answer, operation)) if operation.item_fields else []
+    # Some objects of the API tell of an error that they ended with.
+    if "error" not in operation.fields or "object" not in answer:
+        facts = list(_of_an_error_instead(exchange, answer))
+    return facts or (list(_of_a_list(answer, operation)) if operation.item_fields else [])
+
+
+def judge_text(answer: Json, operation: str) -> list[Fact]:
+    """What is wrong with an answer of which all fields may be right: that it says nothing, or has not come to its end.
+
+    Args:
+        answer: The JSON object.
+        operation: What was called; one that does not ask the model for text is never wrong.
+    """
+    if operation not in TEXT:
+        return []
+    if operation != "responses.create":
+        return [Fact("choices", "is empty")] if answer.get("choices") == [] else []
+    status = answer.get("status")
+    if status == "failed":
+        return [Fact("", f"the response failed: {message_of(answer.get('error'))}")]
+    if status in _UNFINISHED and not answer.get("background"):
+        return [Fact("status", f"is {status!r}, not 'completed'")]
+    return [Fact("output", "is empty")] if status == "completed" and answer.get("output") == [] else []
 
 
 def judge_refusal(exchange: Exchange, asked: str, statuses: Sequence[int] = _REFUSALS) -> list[Fact]:
@@ -51,7 +84,7 @@ def judge_refusal(exchange: Exchange, asked: str, statuses: Sequence[int] = _REF
         asked: What was asked for, in words.
         statuses: Those that are right.
     """
-    if facts := _unfinished(exchange):
+    if facts := unfinished(exchange):
         return facts
     if exchange.status not in statuses:
         wanted = "4xx" if statuses == _REFUSALS else " or ".join(map(str, statuses))
@@ -72,6 +105,13 @@ def json_in(exchange: Exchange) -> Json:
     return {} if isinstance(answer, Fact) else answer
 
 
+def ids_in(answer: Json) -> list[str]:
+    """The ids of what a list holds, those that are none left out."""
+    data = answer.get("data")
+    found = [one.get("id") for one in data if isinstance(one, dict)] if isinstance(data, list) else []
+    return [one for one in found if one and isinstance(one, str)]
+
+
 def judge_pages(exchanges: Sequence[Exchange]) -> list[Fact]:
     """What is wrong with the pages of a list, one after the other."""
     pages = [json_in(exchange).get("data") for exchange in exchanges]
@@ -81,111 +121,65 @@ def judge_pages(exchanges: Sequence[Exchange]) -> list[Fact]:
     return []
 
 
-def usage_in(events: Sequence[Json]) -> Any:
-    """The usage that a stream tells; None where it tells none."""
-    for event in events:
-        response = event.get("response")
-        usage = event.get("usage") or (response.get("usage") if isinstance(response, dict) else None)
-        if usage:
-            return usage
-    return None
-
-
-def read_events(exchange: Exchange) -> tuple[list[Json], list[Fact]]:
-    """The events of a stream, and what is wrong with their framing. `[DONE]` is an event without fields."""
-    if facts := _unfinished(exchange):
-        return [], facts
-    if exchange.content_type != "text/event-stream":
-        return [], [Fact("Content-Type", f"is {exchange.content_type or 'missing'}, not text/event-stream")]
-    splitter = EventSplitter()
-    blocks = splitter.feed(bytes(exchange.body).removeprefix(BYTE_ORDER_MARK))
-    events: list[Json] = []
-    for block in blocks:
-        event = _read_event(block)
-        if isinstance(event, Fact):
-            return events, [event]
-        if event is not None:
-            events.append(event)
-        if event and (event.get("type") == "error" or event.get("error")):
-            return events, [Fact("", f"the stream ended with an error: {_message(event.get('error') or event)}")]
-    rest = data_of(splitter.finish())
-    return events, [Fact("", "the last event has no empty line after it")] if rest else []
-
-
-def judge_events(events: Sequence[Json], stream: Stream) -> list[Fact]:
-    """What is wrong with the order and the end of events, `[DONE]` included."""
-    if stream.name == "ResponseStreamEvent":
-        return [*_of_responses([event for event in events if event])]
-    if not stream.is_typed:
-        return [*_of_chunks(events)]
-    return []
-
-
-def _of_chunks(events: Sequence[Json]) -> Iterator[Fact]:
-    choices = [choice for event in events for choice in _objects(event.get("choices"))]
-    if not choices:
-        yield Fact("", "no chunk has a choice")
-    elif not any(choice.get("finish_reason") for choice in choices):
-        yield Fact("choices[0].finish_reason", "never came")
-    if {} not in events:
-        yield Fact("", "[DONE] never came")
-    elif events.index({}) != len(events) - 1:
-        yield Fact("", "there are events after [DONE]")
-
-
-def _of_responses(events: Sequence[Json]) -> Iterator[Fact]:
-    names = [str(event.get("type")) for event in events]
-    if not names or names[0] not in _FIRST:
-        wanted = "response.created"
-        yield Fact("", f"{wanted} {'is not the first event' if wanted in names else 'never came'}")
-    terminal = next((place for place, name in enumerate(names) if name in TERMINAL), None)
-    if terminal is None:
-        yield Fact("", "response.completed never came")
-    elif terminal != len(events) - 1:
-        yield Fact("", f"{names[terminal + 1]} came after {names[terminal]}")
-    elif names[terminal] == "response.failed":
-        response = events[terminal].get("response")
-        yield Fact(
-            "", f"the response failed: {_message(response.get('error') if isinstance(response, dict) else None)}"
-        )
-    yield from _of_numbers(events)
-    yield from _of_items(events)
-
-
-def _of_numbers(events: Sequence[Json]) -> Iterator[Fact]:
-    numbers = [event.get("sequence_number") for event in events]
-    for before, number in pairwise(numbers):
-        if isinstance(before, int) and isinstance(number, int) and number != before + 1:
-            yield Fact("sequence_number", f"is {number} after {before}")
-            return
-
-
-def _of_items(events: Sequence[Json]) -> Iterator[Fact]:
-    opened: dict[Any, str] = {}
-    for event in events:
-        name, place = str(event.get("type")), event.get("output_index")
-        if name in ("response.output_item.added", "response.output_item.done"):
-            opened[place] = name
-        elif place is not None and place not in opened:
-            yield Fact("", f"{name} came before response.output_item.added, for output_index {place}")
-            return
-    for place, name in opened.items():
-        if name == "response.output_item.added" and "response.failed" not in {event.get("type") for event in events}:
-            yield Fact("", f"response.output_item.done never came, for output_index {place}")
-
-
-def _unfinished(exchange: Exchange) -> list[Fact]:
+def unfinished(exchange: Exchange) -> list[Fact]:
+    """Why an answer did not come to its end."""
     return [Fact("", exchange.problem)] if exchange.problem else []
+
+
+def read_json(data: bytes, what: str) -> Any | Fact:
+    """The value of a JSON text as `JSON.parse` takes it, which is more than Python is: UTF-8, and without NaN.
+
+    Args:
+        data: The text.
+        what: What holds it, in words.
+
+    Returns:
+        The value, or what is wrong with the text.
+    """
+    try:
+        return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse)
+    except UnicodeDecodeError:
+        return Fact("", f"{what} is no JSON: it is not UTF-8")
+    except _ConstantError as error:
+        return Fact("", f"{what} is no JSON: it holds {error}")
+    except (ValueError, RecursionError):
+        return Fact("", f"{what} is no JSON")
+
+
+def message_of(error: Any) -> str:
+    """The message of an error that may have any form."""
+    message = error.get("message") if isinstance(error, dict) else error
+    return str(message)[:200] if message else "without a message"
+
+
+class _ConstantError(ValueError):
+    """A number that JSON does not have."""
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise _ConstantError(constant)
 
 
 def _json_in(exchange: Exchange) -> Json | Fact:
     if exchange.content_type != "application/json":
         return Fact("Content-Type", f"is {exchange.content_type or 'missing'}, not application/json")
-    try:
-        answer = json.loads(exchange.body)
-    except (ValueError, RecursionError):
-        return Fact("", "the body is no JSON")
-    return answer if isinstance(answer, dict) else Fact("", f"the body is {kind_of(answer)}, not an object")
+    answer = read_json(bytes(exchange.body), "the body")
+    if isinstance(answer, dict | Fact):
+        return answer
+    return Fact("", f"the body is {kind_of(answer)}, not an object")
+
+
+def _of_a_file(exchange: Exchange) -> Iterator[Fact]:
+    if not exchange.body:
+        yield Fact("", "the answer is empty")
+    elif (answer := json_in(exchange)).keys() == {"error"}:
+        yield from _of_an_error_instead(exchange, answer)
+
+
+def _of_an_error_instead(exchange: Exchange, answer: Json) -> Iterator[Fact]:
+    error = answer.get("error")
+    if isinstance(error, dict | str) and error:
+        yield Fact("", f"the status is {exchange.status}, and the body is an error: {message_of(error)}")
 
 
 def _of_an_envelope(answer: Json) -> Iterator[Fact]:
@@ -203,41 +197,22 @@ def _of_an_envelope(answer: Json) -> Iterator[Fact]:
 
 
 def _of_a_list(answer: Json, operation: Operation) -> Iterator[Fact]:
-    if "data" in operation.fields and not isinstance(answer.get("data"), list):
-        yield Fact("data", f"is {kind_of(answer['data'])}, not a list" if "data" in answer else "missing")
+    data = answer.get("data")
+    if "data" in operation.fields and not isinstance(data, list):
+        yield Fact("data", f"is {kind_of(data)}, not a list" if "data" in answer else "missing")
     has_more = operation.fields.get("has_more")
-    if has_more is not None and has_more.mandatory and not isinstance(answer.get("has_more"), bool):
-        missing = "missing: the SDK would ask for page after page"
-        wrong = f"is {kind_of(answer.get('has_more'))}, not a boolean"
-        yield Fact("has_more", wrong if "has_more" in answer else missing)
+    if has_more is not None and has_more.mandatory:
+        if "has_more" not in answer:
+            yield Fact("has_more", "missing: the SDK would ask for page after page")
+        elif not isinstance(answer["has_more"], bool):
+            yield Fact("has_more", f"is {kind_of(answer['has_more'])}, not a boolean")
+        elif answer["has_more"] and data == []:
+            yield Fact("has_more", "is true where data is empty")
+    # The types of the SDK do not ask for these.
+    yield from (Fact(name, "missing") for name in _told_by_a_list(operation) if name not in answer)
 
 
-def _read_event(block: bytes) -> Json | Fact | None:
-    """An event: its data; an empty object for `[DONE]`; None for a comment."""
-    lines = [line for line in LINE_END.split(block) if line]
-    names = [name.decode(errors="replace") for line in lines if (name := field(line, b"event")) is not None]
-    if all(line.startswith(b":") for line in lines):
-        return None
-    data = data_of(block)
-    if not data:
-        return Fact("", f"an event has no data: {lines[0].decode(errors='replace')[:40]!r}")
-    if data.strip() == DONE:
-        return {}
-    try:
-        event = json.loads(data)
-    except (ValueError, RecursionError):
-        return Fact("", f"the data of an event is no JSON: {data[:40].decode(errors='replace')!r}")
-    if not isinstance(event, dict):
-        return Fact("", f"the data of an event is {kind_of(event)}, not an object")
-    if names and "type" in event and names[-1] != event["type"]:
-        return Fact("event", f"is {names[-1]!r} where the type is {event['type']!r}")
-    return event
-
-
-def _objects(value: Any) -> list[Json]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _message(error: Any) -> str:
-    message = error.get("message") if isinstance(error, dict) else error
-    return str(message)[:200] if message else "without a message"
+def _told_by_a_list(operation: Operation) -> list[str]:
+    fields = operation.fields
+    names = ["object"] if operation.name.startswith(_WITHOUT_ENDS) else ["object", "first_id", "last_id"]
+    return [name for name in names if "first_id" in fields and name in fields and not fields[name].mandatory]

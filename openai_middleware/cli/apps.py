@@ -1,12 +1,17 @@
 """The app that an argument names."""
 
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.importer import ImportFromStringError, import_from_string
 
 __all__ = ["AppError", "imported"]
+
+
+# No attribute of a module is a number.
+_PORT: Final = re.compile(r":\d+(/|$)")
 
 
 class AppError(ValueError):
@@ -27,6 +32,7 @@ def imported(name: str, folder: Path) -> Any:
     try:
         return import_from_string(name)
     except ImportFromStringError as error:
-        raise AppError(str(error)) from error
+        hint = " A URL begins with http:// or https://." if _PORT.search(name) else ""
+        raise AppError(f"{error}{hint}") from error
     except Exception as error:
         raise AppError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error

@@ -1,7 +1,7 @@
 """What came of a check, for programs: JSON, JUnit, and GitHub's workflow commands."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 # Nothing is read with it.
@@ -17,7 +17,7 @@ FORMAT: Final = 1
 """The version of the JSON that is printed: it grows when a field changes or goes, not when one is added."""
 
 
-def as_json(result: CheckResult, untried: Sequence[str]) -> str:
+def as_json(result: CheckResult) -> str:
     """The result as JSON, as `report.schema.json` describes it."""
     return json.dumps(
         {
@@ -27,8 +27,10 @@ def as_json(result: CheckResult, untried: Sequence[str]) -> str:
             "exit_code": result.exit_code,
             "counts": {status.value: result.count(status) for status in Status},
             "cases": [_case(one) for one in result.cases],
-            "missing": result.missing,
-            "untried": list(untried),
+            "missing": list(result.missing),
+            "untried": result.untried,
+            "requests": result.requests,
+            "cleanup_requests": result.cleanup_requests,
             "limit": result.limit,
         },
         indent=1,
@@ -74,9 +76,9 @@ def as_junit(result: CheckResult) -> bytes:
             ElementTree.SubElement(test, "failure", {"message": lines[0]}).text = "\n".join(lines)
         elif one.status is not Status.OK:
             ElementTree.SubElement(test, "skipped", {"message": f"{one.status}: {one.reason}"})
-    for name in result.missing:
+    for name, reason in result.missing.items():
         test = ElementTree.SubElement(suite, "testcase", {"classname": name, "name": "is there", "time": "0"})
-        ElementTree.SubElement(test, "failure", {"message": "is required, and not implemented"})
+        ElementTree.SubElement(test, "failure", {"message": f"is required, and {reason}"})
     document: bytes = ElementTree.tostring(suite, "utf-8", xml_declaration=True)
     return document
 
@@ -86,8 +88,8 @@ def github_annotations(result: CheckResult) -> Iterator[str]:
     for one in result.cases:
         for line in one.lines():
             yield f"::error title={_property(str(one))}::{_escaped(line)}"
-    for name in result.missing:
-        yield f"::error title={_property(name)}::is required, and not implemented"
+    for name, reason in result.missing.items():
+        yield f"::error title={_property(name)}::is required, and {_escaped(reason)}"
 
 
 def as_markdown(result: CheckResult) -> str:
@@ -97,7 +99,7 @@ def as_markdown(result: CheckResult) -> str:
         for one in result.cases
         if one.status in (Status.OK, Status.BROKEN)
     ]
-    rows += [f"| {name} | | missing | is required, and not implemented |" for name in result.missing]
+    rows += [f"| {name} | | missing | is required, and {_in_cell(why)} |" for name, why in result.missing.items()]
     heading = f"### openai-middleware check: {result.target}"
     head = ["| operation | case | | |", "|---|---|---|---|"]
     return "\n".join([heading, "", summary_of(result), "", *head, *rows, "", ""])

@@ -6,14 +6,14 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, NoReturn, TextIO
+from typing import Annotated, Final, NoReturn
 from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from openai_middleware.check.cases import cases_of, operations_without_case
+from openai_middleware.check.cases import cases_of
 from openai_middleware.check.exchange import Limits
 from openai_middleware.check.result import CheckResult
 from openai_middleware.check.runner import Runner, UnreachableError
@@ -34,6 +34,9 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+# What these begin with asks the model for text, if only to have something to read.
+_ASKING: Final = ("chat.completions.", "completions.", "responses.")
+
 _App = Annotated[str, typer.Argument(metavar="MODULE:APP", help="An ASGI or WSGI app.")]
 _Folder = Annotated[Path, typer.Option("--app-dir", help="Where MODULE is looked for.")]
 
@@ -45,7 +48,7 @@ def routes_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what the middleware in an app serves: method, path, operation, what is mandatory, and by what."""
-    with _told():
+    with _told(), contextlib.redirect_stdout(sys.stderr):  # what an app prints is no JSON
         found = list(routes.served_by(imported(app, app_dir)))
     if not found:
         _fail(f"There is no middleware of this package in {app}.")
@@ -105,17 +108,24 @@ def check(
         )
         if not cases_of(settings):
             _fail("There is no case of these operations. A fixture can describe them.")
+        summary = os.environ.get("GITHUB_STEP_SUMMARY") if os.environ.get("GITHUB_ACTIONS") else None
+        for file in (junit, summary):
+            if file:
+                Path(file).open("ab").close()  # that it cannot be written is told before anything is sent
         with _at(target, app_dir, prefix, settings, is_agreed=yes) as base_url:
             result = _checked(target, base_url, settings)
-    untried = operations_without_case(settings)
     if as_json:
-        print(formats.as_json(result, untried))
+        print(formats.as_json(result))
     else:
-        print_result(result, untried, console())
+        print_result(result, console())
     if junit is not None:
         junit.write_bytes(formats.as_junit(result))
     if os.environ.get("GITHUB_ACTIONS"):
-        _tell_github(result, sys.stderr if as_json else sys.stdout)
+        for line in formats.github_annotations(result):
+            print(line, file=sys.stderr if as_json else sys.stdout)
+    if summary:
+        with Path(summary).open("a", encoding="utf-8") as stream:
+            stream.write(formats.as_markdown(result))
     raise typer.Exit(result.exit_code)
 
 
@@ -136,25 +146,46 @@ def _checked(target: str, base_url: str, settings: Settings) -> CheckResult:
 @contextlib.contextmanager
 def _at(target: str, folder: Path, prefix: str, settings: Settings, *, is_agreed: bool) -> Iterator[str]:
     """The base URL of a target, which is served if it is an app."""
-    if not target.startswith(("http://", "https://")):
-        with serving(imported(target, folder)) as url:
-            yield url + prefix.rstrip("/")
+    if not target.lower().startswith(("http://", "https://")):
+        # What an app prints is no JSON, nor a table.
+        with contextlib.redirect_stdout(sys.stderr), serving(imported(target, folder), prefix) as url:
+            yield url
         return
+    _check_url(target)
     if not is_agreed and not _is_loopback(target):
         print(_plan(target, settings), file=sys.stderr)
         if not sys.stdin.isatty():
             _fail("Nothing was sent. Say --yes to agree.")
-        typer.confirm("Go on?", abort=True, err=True)
+        if not _agrees():
+            _fail("Nothing was sent.")
     yield target.rstrip("/")
+
+
+def _agrees() -> bool:
+    try:
+        return typer.confirm("Go on?", err=True)
+    except typer.Abort:
+        return False
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_one = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise SettingsError(f"{url} is no URL, such as http://127.0.0.1:8000/v1.")
 
 
 def _plan(url: str, settings: Settings) -> str:
     cases = cases_of(settings)
     created = [case.creates for case in cases if case.creates]
     counted = [f"{created.count(one)} x {one}" for one in dict.fromkeys(created)]
+    asking = sum(case.operation.startswith(_ASKING) for case in cases)
     return (
-        f"This tries {len(cases)} cases on {url}, with at most {settings.limits.requests} requests. Most of them "
-        "ask the model for text.\nIt may create, and deletes again where that is implemented:\n  "
+        f"This tries {len(cases)} cases on {url}, with at most {settings.limits.requests} requests. "
+        f"{asking} of them ask the model for text.\nIt may create, and deletes again where that is implemented:\n  "
         + "\n  ".join(counted or ["nothing"])
     )
 
@@ -172,14 +203,6 @@ def _header(given: str) -> tuple[str, str]:
     if not separator or not name.strip():
         raise SettingsError(f"A header is NAME:VALUE, and {given!r} is none.")
     return name.strip(), value.strip()
-
-
-def _tell_github(result: CheckResult, stream: TextIO) -> None:
-    for line in formats.github_annotations(result):
-        print(line, file=stream)
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(formats.as_markdown(result))
 
 
 @contextlib.contextmanager

@@ -25,29 +25,23 @@ def console() -> Console:
 
 def table_of(*columns: str) -> Table:
     """An empty table; what is too wide goes on in the next line, so that nothing is lost."""
-    table = Table(box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
 
 
-def print_result(result: CheckResult, untried: Sequence[str], out: Console) -> None:
-    """Print a table of what the app has, then what is wrong, and what was not tried.
-
-    Args:
-        result: What came of it.
-        untried: The operations of which there is no case.
-        out: Where it is printed.
-    """
+def print_result(result: CheckResult, out: Console) -> None:
+    """Print a table of what the app has, then what is wrong, and what was not tried."""
     tried = [one for one in result.cases if one.status in (Status.OK, Status.BROKEN)]
     if tried:
-        out.print(_table(result, tried))
+        out.print(_table(result, tried), "")
     for title, lines in _alike(tried, lambda one: tuple(one.lines())):
         out.print(f"[red]{escape(title)}[/red]", soft_wrap=True)
         for line in lines:
             out.print(f"  {escape(line)}", soft_wrap=True)
-    for name in result.missing:
-        out.print(f"[red]{name}[/red]\n  is required, and {_why_missing(result, name)}")
+    for name, reason in result.missing.items():
+        out.print(f"[red]{name}[/red]\n  is required, and {escape(reason)}", soft_wrap=True)
     _print_list(
         out,
         "Warnings",
@@ -61,28 +55,29 @@ def print_result(result: CheckResult, untried: Sequence[str], out: Console) -> N
     reasons = dict.fromkeys(one.reason for one in result.cases if one.status is Status.SKIPPED)
     skipped = [f"{reason}: {', '.join(_skipped_for(result, reason))}" for reason in reasons]
     _print_list(out, "Skipped", skipped)
-    if untried:
-        out.print(f"[bold]Not tried:[/bold] {len(untried)} operations that only a fixture can describe.")
+    if result.untried:
+        out.print(f"[bold]Not tried:[/bold] {len(result.untried)} operations that only a fixture can describe.")
     out.print(summary_of(result))
 
 
 def summary_of(result: CheckResult) -> str:
     """One line about all cases."""
     counts = ", ".join(f"{result.count(status)} {status}" for status in Status)
-    requests, seconds = sum(one.requests for one in result.cases), sum(one.seconds for one in result.cases)
-    parts = [f"{counts}. {requests} requests in {seconds:.1f} s."]
+    seconds = sum(one.seconds for one in result.cases)
+    cleanup = f", and {result.cleanup_requests} to clean up," if result.cleanup_requests else ""
+    parts = [f"{counts}. {result.requests} requests{cleanup} in {seconds:.1f} s."]
     if result.limit:
         parts.append(f"It ended early: {result.limit}.")
     elif any("the status is 401" in line for one in result.cases for line in one.lines()):
         parts.append("The app asks who calls: give it --api-key or --header.")
-    elif not result.count(Status.OK) and not result.count(Status.BROKEN):
+    elif result.count(Status.NOT_IMPLEMENTED) and not result.count(Status.OK) and not result.count(Status.BROKEN):
         parts.append("Nothing of the API was found: is this where it begins? See --prefix.")
     return " ".join(parts)
 
 
 def _table(result: CheckResult, tried: Sequence[CaseResult]) -> Table:
     table = table_of("operation", "case", *ORACLES)
-    table.title, table.title_justify = f"{escape(result.target)}, model {escape(result.model)}", "left"
+    table.title, table.title_justify = f"{escape(result.target)}, model {escape(result.model)}\n", "left"
     before = ""
     for one in tried:
         operation = one.operation
@@ -108,11 +103,6 @@ def _cell(result: CaseResult, oracle: str) -> str:
         return "[dim]-[/dim]"
     status = Status.BROKEN if result.facts[oracle] else Status.OK
     return f"[{_STYLES[status]}]{status}[/{_STYLES[status]}]"
-
-
-def _why_missing(result: CheckResult, operation: str) -> str:
-    reasons = [f"{one.status}: {one.reason}" for one in result.cases if one.operation == operation]
-    return reasons[0] if reasons else "was not tried: only a fixture can describe it"
 
 
 def _is_absent_beside_others(result: CaseResult, served: set[str]) -> bool:

@@ -3,9 +3,10 @@
 import inspect
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, Final
 
 from rich.markup import escape
@@ -112,3 +113,13 @@ def _held_by(value: Any) -> Iterator[Any]:
         if hasattr(value, "build_middleware_stack") and value.middleware_stack is None:
             yield value.build_middleware_stack()  # Starlette builds it at the first request
         yield from getattr(value, "__dict__", {}).values()
+        yield from _in_slots(value)
+
+
+def _in_slots(value: Any) -> Iterator[Any]:
+    for kind in type(value).__mro__:
+        if "__slots__" in vars(kind):
+            for slot in vars(kind).values():
+                if isinstance(slot, MemberDescriptorType):
+                    with suppress(AttributeError):  # it holds nothing yet
+                        yield slot.__get__(value)

@@ -13,9 +13,10 @@ from llm_comply.tests.openai_chat import OPENAI_CHAT_TESTS
 
 from openai_middleware.check.result import Status
 from openai_middleware.check.server import serving
+from tests.check.test_faults import PLANTED
 from tests.real_clients import agent
 from tests.support.checks import checked
-from tests.support.faulty_app import FAULTS, FaultyApp
+from tests.support.faulty_app import FaultyApp
 
 pytestmark = pytest.mark.filterwarnings("ignore:jsonschema.RefResolver is deprecated:DeprecationWarning")
 
@@ -36,16 +37,29 @@ BOTH = {
     "error-handling": f"{RESPONSES}: errors",
     "compact-response": "responses.compact: compact",
 }
-# What it does not look at, so that it passes where the check does not: the deltas, the end of the bytes, the names of
-# events, whether items are ended, and the envelope of an error.
+# What it does not look at, so that it passes where the check does not: the fields of chunks, the end of the bytes, the
+# names of events, whether what is begun is ended, whether events belong together, numbers that JSON does not have, the
+# role of what is put out, and the envelope of an error.
 NOT_LOOKED_AT = {
     "no_delta",
+    "chunk_index_is_a_string",
     "stream_is_cut",
     "event_is_called_otherwise",
     "item_is_never_added",
     "item_is_never_done",
     "event_after_the_end",
     "event_without_data",
+    "text_is_never_done",
+    "part_is_never_done",
+    "part_is_never_added",
+    "created_twice",
+    "item_added_twice",
+    "delta_of_another_item",
+    "another_response",
+    "completed_without_output",
+    "not_a_number",
+    "not_a_number_in_an_event",
+    "user_in_output",
     "error_is_a_string",
     "error_code_is_a_number",
     "error_without_an_envelope",
@@ -90,8 +104,7 @@ def test_both_find_nothing_wrong_with_an_app_without_a_fault(url: str) -> None:
 
 
 # Those of the operations that llm-comply knows.
-ELSEWHERE = {"error_with_200", "html", "no_has_more", "same_page_again", "nothing_is_deleted", "no_owner"}
-IN_BOTH = [name for name in FAULTS if name not in {"none", "no_usage", "no_end", "serves_nothing", *ELSEWHERE}]
+IN_BOTH = [name for name, (where, _) in PLANTED.items() if where in (CHAT, RESPONSES)]
 
 
 @pytest.mark.parametrize("name", IN_BOTH)
@@ -110,4 +123,11 @@ def test_no_usage_is_a_failure_there_and_a_warning_here(url: str) -> None:
 
     usage = {"chat-basic-response", "chat-streaming-usage", "basic-response", "streaming-usage"}
     assert their_failures(base_url, "m-1") == usage
+    assert our_failures(base_url, "m-1") == set()
+
+
+def test_a_response_that_ends_early_is_a_failure_there_and_content_here(url: str) -> None:
+    base_url = f"{url}/ends_early/v1"
+
+    assert {"basic-response", "streaming-response"} <= their_failures(base_url, "m-1")
     assert our_failures(base_url, "m-1") == set()

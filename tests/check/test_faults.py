@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from openai_middleware.check.result import Status
 from openai_middleware.check.server import serving
 from tests.support.checks import checked, told
-from tests.support.faulty_app import FAULTS, FaultyApp
+from tests.support.faulty_app import FAULTS, TWENTY, FaultyApp
 
 app = FaultyApp()
 CHAT, RESPONSES, FILES = "chat.completions.create", "responses.create", "files"
@@ -90,6 +91,97 @@ PLANTED: dict[str, tuple[str, set[str]]] = {
     "same_page_again": (FILES, {"wire: data: is the same on the next page: the list has no end"}),
     "nothing_is_deleted": (FILES, {"wire: the status is 200 for something that does not exist, not 404"}),
     "no_owner": ("models", {"sdk: data[1].owned_by: missing"}),
+    "index_is_a_string": (CHAT, {"sdk: choices[0].index: is a string, not an integer"}),
+    "created_is_a_string": (CHAT, {"sdk: created: is a string, not an integer"}),
+    "usage_is_a_string": (CHAT, {"sdk: usage.prompt_tokens: is a string, not an integer"}),
+    "parallel_is_a_string": (
+        RESPONSES,
+        {
+            "sdk: parallel_tool_calls: is a string, not a boolean",
+            "open-responses: parallel_tool_calls: is a string, not a boolean",
+        },
+    ),
+    "bytes_are_a_string": (FILES, {"sdk: bytes: is a string, not an integer"}),
+    "deleted_is_a_string": (FILES, {"sdk: deleted: is a string, not a boolean"}),
+    "tokens_are_a_string": ("responses.input_tokens", {"sdk: input_tokens: is a string, not an integer"}),
+    "store_size_is_a_string": ("vector_stores", {"sdk: usage_bytes: is a string, not an integer"}),
+    "chunk_index_is_a_string": (CHAT, {"sdk: choices[0].index: is a string, not an integer"}),
+    "no_choices": (CHAT, {"wire: choices: is empty"}),
+    "failed_response": (RESPONSES, {"wire: the response failed: No."}),
+    "response_in_progress": (RESPONSES, {"wire: status: is 'in_progress', not 'completed'"}),
+    "empty_output": (RESPONSES, {"wire: output: is empty"}),
+    "completed_in_progress": (
+        RESPONSES,
+        {"wire: response.completed.response.status: is 'in_progress', not 'completed'"},
+    ),
+    "completed_without_output": (RESPONSES, {"wire: response.completed.response.output: is empty"}),
+    "one_embedding": ("embeddings", {"wire: data: holds 1 for 2 inputs"}),
+    "not_a_number": (CHAT, {"wire: the body is no JSON: it holds NaN"}),
+    "not_a_number_in_an_event": (
+        RESPONSES,
+        {'wire: the data of an event is no JSON: it holds Infinity: \'{"type": "response.output_text.delta", "\''},
+    ),
+    "utf_16": ("models", {"wire: the body is no JSON: it is not UTF-8"}),
+    "created_status": (CHAT, {"wire: the status is 201, not 200"}),
+    "no_content": (FILES, {"wire: the status is 204, not 200"}),
+    "error_for_content": (FILES, {"wire: the status is 200, and the body is an error: It broke."}),
+    "error_with_an_id": (CHAT, {"wire: the status is 200, and the body is an error: It broke."}),
+    "completion_for_a_response": (
+        RESPONSES,
+        {
+            "sdk: object: is 'chat.completion', not 'response'",
+            "open-responses: object: is 'chat.completion', not 'response'",
+        },
+    ),
+    "text_is_never_done": (RESPONSES, {"wire: response.output_text.done never came, for output_index 0"}),
+    "part_is_never_done": (RESPONSES, {"wire: response.content_part.done never came, for output_index 0"}),
+    "part_is_never_added": (RESPONSES, {"wire: response.content_part.added never came, for output_index 0"}),
+    "created_twice": (RESPONSES, {"wire: response.created came twice"}),
+    "item_added_twice": (RESPONSES, {"wire: response.output_item.added came twice, for output_index 0"}),
+    "delta_of_another_item": (RESPONSES, {f"wire: {DELTA}.item_id: is 'msg_2', not 'msg_1'"}),
+    "another_response": (RESPONSES, {"wire: response.completed.response.id: is not that of response.created"}),
+    "event_without_type": (RESPONSES, {"sdk: type: missing", "open-responses: type: missing"}),
+    "chunks_for_events": (RESPONSES, {"wire: no event has a type"}),
+    "error_event": (RESPONSES, {"wire: the stream ended with an error: It broke."}),
+    "named_error": (CHAT, {"wire: the stream ended with an error: It broke."}),
+    "lines_without_data": (
+        CHAT,
+        {"wire: a line of the stream is neither data nor a comment: '{\"choices\": []}'"},
+    ),
+    "no_events": (CHAT, {"wire: the stream has no events"}),
+    "user_in_output": (
+        RESPONSES,
+        {"sdk: output[0].role: is 'user', not 'assistant'"},
+    ),
+    "item_without_type": (RESPONSES, {"sdk: output[0].type: missing", "open-responses: output[0].type: missing"}),
+    "listed_item_without_type": ("conversations", {"sdk: data[0].type: missing"}),
+    "not_deleted": (FILES, {"wire: deleted: is false, not true"}),
+    "another_is_deleted": (FILES, {"wire: id: is not that of the one that was asked for"}),
+    "another_file": (FILES, {"wire: id: is not that of the one that was asked for"}),
+    "another_model": ("models", {"wire: id: is not that of the one that was asked for"}),
+    "no_object": (FILES, {"wire: object: missing"}),
+    "no_first_id": (FILES, {"wire: first_id: missing"}),
+    "no_last_id": ("responses", {"wire: last_id: missing"}),
+    "list_stays_empty": (FILES, {"wire: data: is empty, and 3 were created"}),
+    "more_of_nothing": (FILES, {"wire: has_more: is true where data is empty"}),
+    "id_is_empty": ("conversations", {"wire: id: is empty"}),
+    "file_without_a_name": (FILES, {"sdk: filename: missing"}),
+    "id_is_missing": ("conversations", {"sdk: id: missing"}),
+    "tools_are_not_found": (CHAT, {"wire: the status is 404: There are no tools."}),
+    "model_is_not_found": (CHAT, {"wire: the status is 404: There is no such model."}),
+    "cancel_breaks": ("responses", {"wire: the status is 500: It is over."}),
+}
+# What is planted otherwise has a test of its own.
+ELSEWHERE = {
+    "none",
+    "no_usage",
+    "no_end",
+    "content_without_end",
+    "serves_nothing",
+    "nothing_is_of_use",
+    "ends_early",
+    "id_is_half_a_character",
+    "twenty_at_once",
 }
 
 
@@ -121,8 +213,11 @@ def test_nothing_is_wrong_with_an_app_without_a_fault(url: str) -> None:
     assert len(app.connections) == len(set(app.connections)), "no request is sent on a connection that was used before"
 
 
-def test_every_fault_is_looked_for() -> None:
-    assert PLANTED.keys() == FAULTS.keys() - {"none", "no_usage", "no_end", "serves_nothing"}
+def test_every_fault_is_looked_for_and_counted_in_the_documentation() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "command-line.md"
+
+    assert f"The check names each of {len(PLANTED)} faults" in page.read_text("utf-8")
+    assert PLANTED.keys() == FAULTS.keys() - ELSEWHERE
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -133,6 +228,17 @@ def test_a_planted_fault_is_named_and_nothing_else(name: str, url: str) -> None:
 
     assert told(result) == facts
     assert result.exit_code == 1
+
+
+def test_twenty_faults_of_one_app_are_named_and_nothing_else(url: str) -> None:
+    result = checked(f"{url}/twenty_at_once/v1")
+
+    assert len(TWENTY) == 20
+    assert told(result) == set().union(*(PLANTED[name][1] for name in TWENTY))
+    for name in TWENTY:
+        where, facts = PLANTED[name]
+        found = {line for case in result.cases if case.operation.startswith(where) for line in case.lines()}
+        assert facts <= found, name
 
 
 def test_without_usage_there_is_a_warning(url: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from openai.types.chat import ChatCompletion
 from pydantic import BaseModel, ValidationError
 
-from openai_middleware.check import sdk, wire
+from openai_middleware.check import events, sdk, wire
 from openai_middleware.check.exchange import Exchange, Limits, Recorder
 from openai_middleware.check.facts import facts_of_pydantic, printable
 from openai_middleware.check.open_responses import judge_events, judge_whole
@@ -34,27 +34,46 @@ def operation(name: str) -> Any:
     ],
 )
 def test_framing_of_a_stream(stream: bytes, fact: str) -> None:
-    _, facts = wire.read_events(exchange(stream))
+    _, facts = events.read_events(exchange(stream), shipped().stream("ResponseStreamEvent"))
 
     assert [str(one) for one in facts] == [fact]
 
 
+@pytest.mark.parametrize(
+    ("response", "facts"),
+    [
+        ({"status": "in_progress", "background": True}, []),
+        ({"status": "queued", "background": False}, ["status: is 'queued', not 'completed'"]),
+        ({"status": "incomplete", "output": []}, []),
+        ({"output": []}, []),
+        ({"status": "failed", "error": None}, ["the response failed: without a message"]),
+    ],
+)
+def test_a_response_that_says_nothing_says_why(response: Any, facts: list[str]) -> None:
+    assert [str(one) for one in wire.judge_text(response, "responses.create")] == facts
+
+
 CREATED = {"type": "response.created"}
+ADDED = {"type": "response.output_item.added", "output_index": 0, "item": {"id": "fc_1"}}
+DELTA = {"type": "response.function_call_arguments.delta", "output_index": 0, "item_id": "fc_1", "delta": "{"}
 
 
 @pytest.mark.parametrize(
-    ("name", "events", "facts"),
+    ("name", "sent", "facts"),
     [
         ("ResponseStreamEvent", [{"type": "response.completed"}, CREATED], 2),
         ("ResponseStreamEvent", [CREATED, {"type": "response.failed", "response": {"error": {"message": "No."}}}], 1),
         ("ResponseStreamEvent", [CREATED, {"type": "response.failed"}], 1),
+        ("ResponseStreamEvent", [CREATED, ADDED, DELTA, {"type": "response.failed"}], 1),
+        ("ResponseStreamEvent", [CREATED, ADDED, DELTA, {"type": "response.completed"}], 2),
+        ("ResponseStreamEvent", [CREATED, ADDED, DELTA], 1),
         ("ChatCompletionChunk", [{"choices": []}, {}], 1),
         ("ChatCompletionChunk", [{"choices": [{"finish_reason": "stop"}]}, {}, {"choices": []}], 1),
         ("ImageGenStreamEvent", [{"type": "image_generation.completed"}], 0),
     ],
 )
-def test_order_of_events(name: str, events: list[Any], facts: int) -> None:
-    assert len(wire.judge_events(events, shipped().stream(name))) == facts
+def test_order_of_events(name: str, sent: list[Any], facts: int) -> None:
+    assert len(events.judge_events(sent, shipped().stream(name))) == facts
 
 
 @pytest.mark.parametrize(
@@ -67,9 +86,29 @@ def test_order_of_events(name: str, events: list[Any], facts: int) -> None:
             "files.list",
             b'{"has_more": 1.5}',
             "application/json",
-            ["data: missing", "has_more: is a number, not a boolean"],
+            [
+                "data: missing",
+                "has_more: is a number, not a boolean",
+                "object: missing",
+                "first_id: missing",
+                "last_id: missing",
+            ],
         ),
-        ("files.list", b'{"data": {}, "has_more": true}', "application/json", ["data: is an object, not a list"]),
+        (
+            "batches.list",
+            b'{"data": {}, "has_more": true, "object": "list"}',
+            "application/json",
+            ["data: is an object, not a list"],
+        ),
+        ("files.retrieve", b"\xef\xbb\xbf{}", "application/json", []),
+        (
+            "batches.retrieve",
+            b'{"object": "batch", "error": "No."}',
+            "application/json",
+            ["the status is 200, and the body is an error: No."],
+        ),
+        ("videos.retrieve", b'{"object": "video", "error": {"message": "No."}}', "application/json", []),
+        ("files.content", b'{"error": "No."}', "application/octet-stream", []),
     ],
 )
 def test_whole_answers(name: str, body: bytes, content_type: str, facts: list[str]) -> None:
@@ -127,8 +166,8 @@ def test_a_value_of_no_kind_that_may_stand_there() -> None:
 
 def test_errors_that_the_content_makes_the_sdk_raise_are_no_facts() -> None:
     completion: Any = ChatCompletion.model_validate(COMPLETION)
-    assert sdk.facts_of_error(openai.LengthFinishReasonError(completion=completion)) == []
-    assert [str(one) for one in sdk.facts_of_error(KeyError("output"))] == ["the SDK raised KeyError: 'output'"]
+    assert sdk.judge("x", None, [], openai.LengthFinishReasonError(completion=completion)) == []
+    assert [str(one) for one in sdk.judge("x", None, [], KeyError("output"))] == ["the SDK raised KeyError: 'output'"]
 
 
 def test_what_an_app_says_controls_no_terminal() -> None:

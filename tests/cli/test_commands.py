@@ -31,6 +31,32 @@ def test_routes_of_a_configuration_say_what_is_forbidden() -> None:
     ]
 
 
+class Slotted:
+    """A wrapper without a `__dict__`."""
+
+    __slots__ = ("app", "nothing")
+
+    def __init__(self, app: object) -> None:
+        self.app = app
+
+    async def __call__(self, scope: object, receive: object, send: object) -> None: ...
+
+
+def test_routes_are_found_behind_slots() -> None:
+    wrapped = Slotted(Slotted(OpenAIMiddleware(bare, endpoints=[OpenAIEndpoint.EMBEDDINGS], prefix="/v1")))
+
+    assert [route.operation for route in served_by(wrapped)] == ["embeddings.create"]
+
+
+def test_what_an_app_prints_does_not_mix_with_the_json_of_its_routes(tmp_path: Path) -> None:
+    (tmp_path / "noisy_app_of_routes.py").write_text(f"print('imported'){FLASK}")
+
+    done = run("routes", "noisy_app_of_routes:app", "--app-dir", tmp_path, "--json")
+
+    assert len(json.loads(done.stdout)) > 0
+    assert done.stderr == "imported\n"
+
+
 STARLETTE = """
 from starlette.applications import Starlette
 from starlette.routing import Mount

@@ -174,8 +174,10 @@ class Right:
 
     def __init__(self) -> None:
         self.kept: dict[str, Json] = {}
+        self.asked: list[Request] = []
 
     def answer(self, request: Request) -> Answer:
+        self.asked.append(request)
         match request.method, request.path.strip("/").split("/"):
             case "POST", ["chat", "completions"]:
                 return self.chat(request)
@@ -286,9 +288,10 @@ class Right:
         if "after=" in request.query:
             after = request.query.partition("after=")[2].partition("&")[0]
             files = files[[one["id"] for one in files].index(after) + 1 :]
-        page = files[:2]
+        limit = int(request.query.partition("limit=")[2].partition("&")[0] or 20)
+        page = files[:limit]
         first, last = (page[0]["id"], page[-1]["id"]) if page else (None, None)
-        has_more = len(files) > 2
+        has_more = len(files) > limit
         return Answer(json={"object": "list", "data": page, "first_id": first, "last_id": last, "has_more": has_more})
 
 
@@ -536,6 +539,207 @@ def serves_nothing(request: Request, answer: Answer) -> None:
         answer.status, answer.json, answer.events = 404, {"detail": "Not Found"}, None
 
 
+def asks(method: str, path: str, end: str | None = None) -> Callable[[Request], bool]:
+    """Whether a request is one of a path; with an end, one of which the path is the start alone."""
+
+    def asked(request: Request) -> bool:
+        if end is None:
+            return (request.method, request.path) == (method, path)
+        return request.method == method and request.path.startswith(path) and request.path.endswith(end)
+
+    return asked
+
+
+in_chat, in_responses = asks("POST", "/chat/completions"), asks("POST", "/responses")
+ANY_FILE, ANY_MODEL = "/files/", "/models/"
+
+
+def in_json(name: str, asked: Callable[[Request], bool], change: Callable[[Json], object]) -> None:
+    """Plant a fault in successes that are JSON. A change that returns an object replaces the answer."""
+
+    def planted(request: Request, answer: Answer) -> None:
+        if asked(request) and answer.status == 200 and isinstance(answer.json, dict):
+            changed = change(answer.json)
+            answer.json = changed if isinstance(changed, dict) else answer.json
+
+    FAULTS[name] = planted
+
+
+def in_events(name: str, asked: Callable[[Request], bool], change: Callable[[list[Json]], object]) -> None:
+    """Plant a fault in event streams. A change that returns a list replaces the events, which are numbered again."""
+
+    def planted(request: Request, answer: Answer) -> None:
+        if asked(request) and answer.events:
+            changed = change(answer.events)
+            if isinstance(changed, list):
+                answer.events = [{**event, "sequence_number": number} for number, event in enumerate(changed)]
+
+    FAULTS[name] = planted
+
+
+def in_answer(name: str, asked: Callable[[Request], bool], **changed: Any) -> None:
+    """Plant a fault in successes of any kind: what is to be another attribute of the answer."""
+
+    def planted(request: Request, answer: Answer) -> None:
+        if asked(request) and answer.status == 200:
+            vars(answer).update(changed)
+
+    FAULTS[name] = planted
+
+
+def without(kind: str) -> Callable[[list[Json]], list[Json]]:
+    return lambda events: [event for event in events if event["type"] != kind]
+
+
+def last(events: list[Json]) -> Json:
+    response: Json = events[-1]["response"]
+    return response
+
+
+def setting(**fields: Any) -> Callable[[Json], None]:
+    return lambda answer: answer.update(fields)
+
+
+def leaving_out(field: str) -> Callable[[Json], object]:
+    return lambda answer: answer.pop(field)
+
+
+BROKE = {"message": "It broke.", "type": "server_error", "param": None, "code": None}
+STORED_FILE = asks("GET", ANY_FILE, "")
+
+# Types that a lax reader takes.
+in_json("index_is_a_string", in_chat, lambda answer: answer["choices"][0].update(index="0"))
+in_json("created_is_a_string", in_chat, setting(created="1700000000"))
+in_json("usage_is_a_string", in_chat, lambda answer: answer["usage"].update(prompt_tokens="3"))
+in_json("parallel_is_a_string", in_responses, setting(parallel_tool_calls="yes"))
+in_json("bytes_are_a_string", asks("POST", "/files"), setting(bytes="19"))
+in_json("deleted_is_a_string", asks("DELETE", ANY_FILE, ""), setting(deleted="yes"))
+in_json("tokens_are_a_string", asks("POST", "/responses/input_tokens"), setting(input_tokens="3"))
+in_json("store_size_is_a_string", asks("POST", "/vector_stores"), setting(usage_bytes="0"))
+in_events("chunk_index_is_a_string", in_chat, lambda events: events[1]["choices"][0].update(index="0"))
+# Answers of which all fields may be right.
+in_json("no_choices", in_chat, setting(choices=[]))
+in_json("failed_response", in_responses, setting(status="failed", error={"code": "server_error", "message": "No."}))
+in_json("response_in_progress", in_responses, setting(status="in_progress"))
+in_json("empty_output", in_responses, setting(output=[]))
+in_events("completed_in_progress", in_responses, lambda events: last(events).update(status="in_progress"))
+in_events("completed_without_output", in_responses, lambda events: last(events).update(output=[]))
+in_json("one_embedding", asks("POST", "/embeddings"), lambda answer: answer.update(data=answer["data"][:1]))
+# Bodies that are read in Python alone, and statuses.
+in_json("not_a_number", in_chat, setting(score=float("nan")))
+in_events("not_a_number_in_an_event", in_responses, lambda events: events[4].update(score=float("inf")))
+in_answer("utf_16", asks("GET", "/models"), data='{"data": []}'.encode("utf-16"), content_type="application/json")
+in_answer("created_status", in_chat, status=201)
+in_answer("no_content", asks("DELETE", ANY_FILE, ""), status=204, data=b"")
+in_answer("error_for_content", asks("GET", ANY_FILE, "/content"), data=None, json={"error": BROKE})
+in_answer("content_without_end", asks("GET", ANY_FILE, "/content"), has_no_end=True)
+in_json("error_with_an_id", in_chat, lambda _: {"id": "chatcmpl-1", "error": BROKE})
+in_json("completion_for_a_response", in_responses, lambda _: FULL_COMPLETION)
+# Events.
+in_events("text_is_never_done", in_responses, without("response.output_text.done"))
+in_events("part_is_never_done", in_responses, without("response.content_part.done"))
+in_events("part_is_never_added", in_responses, without("response.content_part.added"))
+in_events("created_twice", in_responses, lambda events: [events[0], *events])
+in_events("item_added_twice", in_responses, lambda events: [*events[:3], *events[2:]])
+in_events("delta_of_another_item", in_responses, lambda events: events[4].update(item_id="msg_2"))
+in_events("another_response", in_responses, lambda events: last(events).update(id="resp_other"))
+in_events("event_without_type", in_responses, lambda events: events[4].pop("type"))
+in_events("chunks_for_events", in_responses, lambda _: chunks({"model": "m"})[:-1])
+in_events(
+    "error_event", in_responses, lambda events: [events[0], {"type": "error", "message": "It broke.", "code": None}]
+)
+in_answer(
+    "named_error",
+    lambda request: in_chat(request) and request.is_stream,
+    data=b'event: error\ndata: {"message": "It broke."}\n\n',
+    content_type="text/event-stream",
+)
+in_answer(
+    "lines_without_data",
+    lambda request: in_chat(request) and request.is_stream,
+    data=b'{"choices": []}\n{"choices": []}\n',
+    content_type="text/event-stream",
+)
+in_answer(
+    "no_events",
+    lambda request: in_chat(request) and request.is_stream,
+    data=b": wait\n\n",
+    content_type="text/event-stream",
+)
+# What says what it is.
+in_json("user_in_output", in_responses, lambda answer: answer["output"][0].update(role="user"))
+in_json("item_without_type", in_responses, lambda answer: answer["output"][0].pop("type"))
+in_json(
+    "listed_item_without_type", asks("GET", "/conversations/", "/items"), lambda answer: answer["data"][0].pop("type")
+)
+# What is kept.
+in_json("not_deleted", asks("DELETE", ANY_FILE, ""), setting(deleted=False))
+in_json("another_is_deleted", asks("DELETE", ANY_FILE, ""), setting(id="file-0"))
+in_json("another_file", STORED_FILE, setting(id="file-0"))
+in_json("another_model", asks("GET", ANY_MODEL, ""), setting(id="m-9"))
+in_json("no_object", asks("GET", "/files"), leaving_out("object"))
+in_json("no_first_id", asks("GET", "/files"), leaving_out("first_id"))
+in_json("no_last_id", asks("GET", "/responses/", "/input_items"), leaving_out("last_id"))
+in_json("list_stays_empty", asks("GET", "/files"), setting(data=[], has_more=False))
+in_json("more_of_nothing", asks("GET", "/files"), setting(data=[], has_more=True))
+in_json("id_is_empty", asks("POST", "/conversations"), setting(id=""))
+in_json("file_without_a_name", asks("POST", "/files"), leaving_out("filename"))
+in_json("id_is_half_a_character", asks("POST", "/conversations"), setting(id="\ud800"))
+in_json("id_is_missing", asks("POST", "/conversations"), leaving_out("id"))
+
+
+@fault
+def tools_are_not_found(request: Request, answer: Answer) -> None:
+    if in_chat(request) and "tools" in request.body:
+        answer.status, answer.json = 404, refusal(404, "There are no tools.").json
+
+
+@fault
+def model_is_not_found(request: Request, answer: Answer) -> None:
+    if in_chat(request) and answer.status == 200:
+        answer.status, answer.json, answer.events = 404, refusal(404, "There is no such model.", "model").json, None
+
+
+@fault
+def cancel_breaks(request: Request, answer: Answer) -> None:
+    if request.path.endswith("/cancel") and answer.status == 400:
+        answer.status = 500
+
+
+@fault
+def nothing_is_of_use(request: Request, answer: Answer) -> None:
+    if answer.status == 404:
+        answer.status, answer.json = 200, {"id": "unknown"}
+    elif request.path in ("/models", "/conversations"):
+        answer.json = {"object": "list", "data": []} if request.path == "/models" else {"object": "conversation"}
+
+
+@fault
+def ends_early(request: Request, answer: Answer) -> None:
+    """No fault: the model has said as much as it may."""
+    incomplete = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "output": []}
+    if in_responses(request) and answer.status == 200:
+        if answer.events:
+            last(answer.events).update({**incomplete, "output": [ITEM]})
+            answer.events[-1]["type"] = "response.incomplete"
+        else:
+            answer.json.update(incomplete)
+
+
+TWENTY = (
+    *("index_is_a_string", "no_delta", "error_code_is_a_number", "no_tool_choice", "wrong_sequence_number"),
+    *("delta_of_another_item", "another_response", "error_with_200", "no_owner", "another_model"),
+    *("no_has_more", "bytes_are_a_string", "another_is_deleted", "error_for_content", "tokens_are_a_string"),
+    *("listed_item_without_type", "cancel_breaks", "no_last_id", "store_size_is_a_string", "tools_are_not_found"),
+)
+
+
+@fault
+def twenty_at_once(request: Request, answer: Answer) -> None:
+    for name in TWENTY:
+        FAULTS[name](request, answer)
+
+
 # What an app is asked is what goes wrong with these.
 FAULTS["same_page_again"] = FAULTS["nothing_is_deleted"] = FAULTS["none"]
 
@@ -574,7 +778,7 @@ class FaultyApp:
         if name == "nothing_is_deleted" and method == "DELETE" and path.startswith("/files/"):
             return Answer(json={"id": path.rpartition("/")[2], "object": "file", "deleted": True})
         if name == "same_page_again":
-            query = ""
+            query = query.partition("after=")[0]
         try:
             content = json.loads(body or b"{}")
         except ValueError:
