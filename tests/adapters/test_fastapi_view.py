@@ -136,8 +136,8 @@ async def test_types_that_are_there_for_type_checkers_alone_are_no_hindrance() -
 async def test_several_choices_are_refused_before_the_function_is_called() -> None:  # R9
     called: list[Any] = []
 
-    def answer(body: Any, model: str) -> str:
-        called.append(body)
+    def answer(*, model: str) -> str:
+        called.append(model)
         return "Hi"
 
     sent = await chat(app_with(answer), n=2)

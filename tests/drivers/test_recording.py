@@ -79,7 +79,11 @@ def test_answer_that_is_compressed_or_no_json_is_not_looked_into(store: Store) -
 
 
 def test_streamed_chat_that_fails_is_not_kept(store: Store) -> None:  # P2
-    chunk = b'data: {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": []}\n\n'
+    choice = b'{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}'
+    chunk = (
+        b'data: {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [%b]}\n\n'
+        % choice
+    )
     events = start(headers=[(b"content-type", b"text/event-stream")])
     failure = b'data: {"error": {"message": "no"}}\n\n'
     asked = b'{"model": "m", "messages": "none", "stream": true, "store": true}'
