@@ -1,10 +1,12 @@
 """What the drivers know of a store: what keeps the answers of a route, or reads what was kept."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from openai_middleware.headers import Header
 from openai_middleware.request.call import AppRequest
+
+Result = TypeVar("Result")
 
 
 class Recorder(Protocol):
@@ -54,7 +56,7 @@ class StoreSession(Protocol):
     async def aprepare(self, request: AppRequest) -> AppRequest:
         """The same from async code; what may block runs in a thread."""
 
-    async def in_thread(self, function: Callable[[], bytes]) -> bytes:
+    async def in_thread(self, function: Callable[[], Result]) -> Result:
         """Call something that may block in a thread."""
 
 

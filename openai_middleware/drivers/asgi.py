@@ -12,8 +12,10 @@ from openai_middleware.exchange import Exchange
 from openai_middleware.frontend import Frontend
 from openai_middleware.handlers.asgi_app import answer_call
 from openai_middleware.interfaces import ASGIApp, Message, Receive, Scope, Send, send_error
+from openai_middleware.keeping import StoreSession
 from openai_middleware.mistakes import report_mistakes
 from openai_middleware.options import Options
+from openai_middleware.replies.chat_request import MANY_ITEMS
 from openai_middleware.request.call import CALL_KEY, AppRequest
 from openai_middleware.route import AppRewrite
 
@@ -79,7 +81,7 @@ class ASGIDriver:
                 if session is not None:
                     request = await session.aprepare(request)
                 if (rewrite := exchange.rewrite) is not None:
-                    request = await _rewritten(rewrite, request, exchange.mount)
+                    request = await _rewritten(rewrite, request, exchange.mount, session)
             except OpenAIError as error:
                 exchange.refuse(error)
                 raise
@@ -157,7 +159,9 @@ async def _whole(message: Message, exchange: Exchange, receive: Receive) -> Mess
     return None
 
 
-async def _rewritten(rewrite: AppRewrite, request: AppRequest, mount: str) -> AppRequest:
+async def _rewritten(rewrite: AppRewrite, request: AppRequest, mount: str, session: StoreSession | None) -> AppRequest:
     if rewrite.is_async:
         return await rewrite.arequest(request, mount)
+    if session is not None and len(request.call.history or ()) > MANY_ITEMS:
+        return await session.in_thread(lambda: rewrite.request(request, mount))
     return rewrite.request(request, mount)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any
 
 from asgiref.sync import sync_to_async
 
@@ -11,15 +11,11 @@ from openai_middleware.handlers.response import Response
 from openai_middleware.iteration import OwnLoop, shared_pool
 from openai_middleware.replies.chat_call import CHAT
 from openai_middleware.replies.chat_reader import is_chat_object
-from openai_middleware.replies.chat_request import ChatRequest
+from openai_middleware.replies.chat_request import MANY_ITEMS, ChatRequest
 from openai_middleware.replies.forms import is_reply, refuse_choices
 from openai_middleware.replies.models import model_of, unknown_model
 from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, OpenAICall
 from openai_middleware.route import CallHandler
-
-# A history of so many items takes about half a millisecond to bring into the form of chat: more of them would keep an
-# event loop from its other requests.
-_MANY_ITEMS: Final = 100
 
 
 class Choices(list[Any]):
@@ -65,7 +61,7 @@ class ReplyHandler:
 
     async def arun(self, call: OpenAICall, *first: Any, pool: ThreadPoolExecutor | None = None) -> Any:
         """The same as `run`, on an event loop."""
-        if len(call.history or ()) > _MANY_ITEMS:
+        if len(call.history or ()) > MANY_ITEMS:
             in_thread = sync_to_async(self._request, thread_sensitive=False, executor=pool or shared_pool())
             request = await in_thread(call)
         else:

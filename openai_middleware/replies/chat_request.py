@@ -18,6 +18,10 @@ _SAME_NAME: Final = frozenset(
         *("safety_identifier", "user", "stream", REQUEST_PATH, REQUEST_METHOD),
     )
 )
+MANY_ITEMS: Final = 100
+"""A history of so many items takes about half a millisecond to bring into the form of chat: more of them would keep an
+event loop from its other requests."""
+
 _WAY_OUT: Final = "Nothing is stored on this server: send the items themselves in `input`, and `store: false`."
 
 

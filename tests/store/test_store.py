@@ -203,6 +203,19 @@ async def test_event_loop_does_not_wait_for_the_database() -> None:  # P10
     store.close()
 
 
+BRIDGED: Any = {"prefix": "/v1", "rewrites": {"responses.create": "chat.completions.create"}}
+
+
+async def counting(scope: Any, receive: Any, send: Any) -> None:
+    """An app that speaks chat completions, and tells what it was sent."""
+    asked = json.loads((await receive())["body"])
+    message = {"role": "assistant", "content": f"I know: {json.dumps(asked['messages'])}"}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    completion = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": json.dumps(completion).encode()})
+
+
 @pytest.mark.parametrize(("count", "is_on_loop"), [(100, True), (101, False)])
 async def test_long_history_is_brought_into_the_form_of_chat_beside_the_event_loop(
     count: int, is_on_loop: bool, monkeypatch: pytest.MonkeyPatch
@@ -214,19 +227,20 @@ async def test_long_history_is_brought_into_the_form_of_chat_beside_the_event_lo
             was_on_loop.append(is_on_asyncio())
             super().__init__(*args)
 
-    monkeypatch.setattr("openai_middleware.handlers.reply_handler.ChatRequest", Noted)
+    for module in ("handlers.reply_handler", "replies.chat_call"):
+        monkeypatch.setattr(f"openai_middleware.{module}.ChatRequest", Noted)
     store = Store("sqlite://", owner="shared")
     text = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "x"}]}
     items = [Item(f"i{number}", json.dumps(text).encode()) for number in range(count)]
-    store.backend.create_conversation("shared", "c", b"{}", items)
-    app = asgi_app(store)
 
-    [start, body] = await sent_by(app, "POST", "/v1/responses", {"model": "m", "input": "Hi", "conversation": "c"})
-
-    assert start["status"] == 200
-    said = json.loads(body["body"])["output"][0]["content"][0]["text"]
-    assert len(json.loads(said.removeprefix("I know: "))) == count + 1
-    assert was_on_loop == [is_on_loop]
+    for name, app in (("a", asgi_app(store)), ("b", OpenAIMiddleware(counting, **BRIDGED, store=store))):
+        store.backend.create_conversation("shared", name, b"{}", items)
+        question = {"model": "m", "input": "Hi", "conversation": name}
+        [start, body] = await sent_by(app, "POST", "/v1/responses", question)
+        assert start["status"] == 200
+        said = json.loads(body["body"])["output"][0]["content"][0]["text"]
+        assert len(json.loads(said.removeprefix("I know: "))) == count + 1
+    assert was_on_loop == [is_on_loop, is_on_loop]
     store.close()
 
 
