@@ -15,7 +15,7 @@ from openai_middleware.interfaces import ASGIApp, Message, Receive, Scope, Send,
 from openai_middleware.keeping import StoreSession
 from openai_middleware.mistakes import report_mistakes
 from openai_middleware.options import Options
-from openai_middleware.replies.chat_request import MANY_ITEMS
+from openai_middleware.replies.chat_request import takes_long
 from openai_middleware.request.call import CALL_KEY, AppRequest
 from openai_middleware.route import AppRewrite
 
@@ -162,6 +162,6 @@ async def _whole(message: Message, exchange: Exchange, receive: Receive) -> Mess
 async def _rewritten(rewrite: AppRewrite, request: AppRequest, mount: str, session: StoreSession | None) -> AppRequest:
     if rewrite.is_async:
         return await rewrite.arequest(request, mount)
-    if session is not None and len(request.call.history or ()) > MANY_ITEMS:
+    if session is not None and takes_long(request.call.history):
         return await session.in_thread(lambda: rewrite.request(request, mount))
     return rewrite.request(request, mount)

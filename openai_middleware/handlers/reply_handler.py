@@ -11,7 +11,7 @@ from openai_middleware.handlers.response import Response
 from openai_middleware.iteration import OwnLoop, shared_pool
 from openai_middleware.replies.chat_call import CHAT
 from openai_middleware.replies.chat_reader import is_chat_object
-from openai_middleware.replies.chat_request import MANY_ITEMS, ChatRequest
+from openai_middleware.replies.chat_request import ChatRequest, takes_long
 from openai_middleware.replies.forms import is_reply, refuse_choices
 from openai_middleware.replies.models import model_of, unknown_model
 from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, OpenAICall
@@ -61,7 +61,7 @@ class ReplyHandler:
 
     async def arun(self, call: OpenAICall, *first: Any, pool: ThreadPoolExecutor | None = None) -> Any:
         """The same as `run`, on an event loop."""
-        if len(call.history or ()) > MANY_ITEMS:
+        if takes_long(call.history):
             in_thread = sync_to_async(self._request, thread_sensitive=False, executor=pool or shared_pool())
             request = await in_thread(call)
         else:

@@ -18,10 +18,9 @@ _SAME_NAME: Final = frozenset(
         *("safety_identifier", "user", "stream", REQUEST_PATH, REQUEST_METHOD),
     )
 )
-MANY_ITEMS: Final = 100
-"""A history of so many items takes about half a millisecond to bring into the form of chat: more of them would keep an
-event loop from its other requests."""
-
+# So many items take about half a millisecond to bring into the form of chat: more would keep an event loop from its
+# other requests.
+_MANY_ITEMS: Final = 100
 _WAY_OUT: Final = "Nothing is stored on this server: send the items themselves in `input`, and `store: false`."
 
 
@@ -57,6 +56,11 @@ class ChatRequest:
         else:
             self.messages = kwargs.get("messages")
             self.kwargs = {name: value for name, value in kwargs.items() if name != "messages"}
+
+
+def takes_long(history: Sequence[Mapping[str, Any]] | None) -> bool:
+    """Whether to bring a request with this history into the form of chat is nothing for an event loop."""
+    return len(history or ()) > _MANY_ITEMS
 
 
 def messages_of(request: Mapping[str, Any], history: Sequence[Mapping[str, Any]] | None = None) -> list[dict[str, Any]]:
