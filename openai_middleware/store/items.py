@@ -90,3 +90,17 @@ def _parts(content: Any, *, is_output: bool) -> Iterator[Any]:
             yield {"detail": "auto", **part}
         else:
             yield part
+
+
+def is_same(one: bytes | None, other: bytes, is_exact: bool) -> bool:
+    """Whether two items are the same. A client may have left out or filled in what says nothing."""
+    if one is None or is_exact:
+        return one == other
+    return one == other or _essence(value_of(one)) == _essence(value_of(other))
+
+
+def _essence(value: Any) -> Any:
+    if isinstance(value, dict):
+        fields = {name: _essence(item) for name, item in value.items() if name not in ("id", "status")}
+        return {name: item for name, item in fields.items() if item not in (None, [], {})}
+    return [_essence(item) for item in value] if isinstance(value, list) else value

@@ -232,7 +232,7 @@ def _prepare_sqlite(engine: Engine) -> None:
     def begun(connection: Connection) -> None:
         is_writing = connection.get_execution_options().get("is_writing")
         # One that reads first and writes later would fail where another has written in between.
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+        connection.connection.cursor().execute("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
 
 def _write_ahead(connection: Any) -> None:

@@ -33,10 +33,14 @@ class Responses(Transactions):
 
         def keep(rows: OwnerRows) -> list[Item]:
             given = [*turn.input, *turn.output]
-            if turn.response_id is not None:
+            if turn.response_id is None:
+                kept = rows.add_items(given, len(turn.output))
+            else:
                 weight = _weight(rows, turn.parent) + sum(len(item.data) for item in given)
-                rows.add_object(RESPONSE, turn.response_id, turn.response, parent=turn.parent, weight=weight)
-            kept = rows.add_items(given, verbatim=len(turn.output))
+                own = {"parent": turn.parent, "weight": weight}
+                kept = rows.add_object_with_items(
+                    RESPONSE, turn.response_id, turn.response, given, len(turn.output), **own
+                )
             linked = [(item, index >= len(turn.input)) for index, item in enumerate(kept)]
             if turn.response_id is not None:
                 rows.link(RESPONSE, turn.response_id, linked)

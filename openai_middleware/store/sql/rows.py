@@ -1,6 +1,6 @@
 """Rows of the SQL store, written and removed inside a transaction that is open."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -9,7 +9,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from openai_middleware.identifiers import new_identifier
-from openai_middleware.mapping.json_codec import fields_of, value_of
+from openai_middleware.mapping.json_codec import fields_of
+from openai_middleware.store.items import is_same
 from openai_middleware.store.sql.schema import COMPLETION, CONVERSATION, ITEM, gone, labels, links, objects, owners
 from openai_middleware.store.store import Item, Listed, Page, UnknownCursorError
 
@@ -25,7 +26,7 @@ _EMPTY: Final = dict.fromkeys(("messages", "model", "parent", "weight", "version
 _LINK: Final = links.insert()
 _INSERTS: Final[Mapping[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _ADD: Final = {
-    name: insert(objects).on_conflict_do_nothing().returning(o.id, o.size) for name, insert in _INSERTS.items()
+    name: insert(objects).on_conflict_do_nothing().returning(o.kind, o.id) for name, insert in _INSERTS.items()
 }
 _COUNT: Final = {
     name: insert(owners)
@@ -94,16 +95,23 @@ class OwnerRows:
 
     def add_object(self, kind: str, identifier: str, data: bytes, **columns: Any) -> int:
         """Add a row. It takes the place of one with the same id, in lists too. Returns when that was created."""
-        size = len(data) + len(columns.get("messages") or b"")
-        created = self.now
-        own = {"owner": self.owner, "kind": kind, "id": identifier, "changed": self.now}
-        row = {**_EMPTY, **own, "size": size, "data": data, **columns}
-        while not self._inserted([{**row, "created": created}]):
+        row = self._row(kind, identifier, data, **columns)
+        while not self._inserted([row]):
             removed = self._removed(kind, identifier)
             if removed is not None:
-                created = removed[1]
-        self._growth += size
-        return created
+                row["created"] = removed[1]
+        return int(row["created"])
+
+    def add_object_with_items(
+        self, kind: str, identifier: str, data: bytes, items: Sequence[Item], verbatim: int, **columns: Any
+    ) -> list[Item]:
+        """The same as `add_object` and then `add_items`, with one statement where all of it is new."""
+        added = self._inserted([self._row(kind, identifier, data, **columns), *self._item_rows(items)])
+        if (kind, identifier) in added:
+            return self._kept(items, added, verbatim)
+        # What goes with the one in whose place it comes may be items that are given again.
+        self.add_object(kind, identifier, data, **columns)
+        return self.add_items(items, verbatim)
 
     def change_object(self, kind: str, identifier: str, data: bytes, old: bytes, **columns: Any) -> None:
         """Give a row other data."""
@@ -124,9 +132,11 @@ class OwnerRows:
             items: The items.
             verbatim: How many of the last are the same only word by word: an answer is shown as it left.
         """
-        if not items:
-            return []
-        added = self._insert_items(items)
+        return self._kept(items, self._inserted(self._item_rows(items)), verbatim)
+
+    def _kept(self, items: Sequence[Item], inserted: Set[tuple[str, str]], verbatim: int) -> list[Item]:
+        """The same, once those were inserted whose ids were new."""
+        added = {identifier for kind, identifier in inserted if kind == ITEM}
         if len(added) == len(items):
             return list(items)
         known: dict[str, bytes] = {}
@@ -136,12 +146,12 @@ class OwnerRows:
         kept, renamed, seen = list[Item](), list[Item](), set[str]()
         for index, item in enumerate(items):
             is_exact = index >= len(items) - verbatim
-            if item.id in seen or (item.id not in added and not _is_same(known.get(item.id), item.data, is_exact)):
+            if item.id in seen or (item.id not in added and not is_same(known.get(item.id), item.data, is_exact)):
                 item = Item(new_identifier("item_"), item.data)
                 renamed.append(item)
             seen.add(item.id)
             kept.append(item)
-        self._insert_items(renamed)
+        self._inserted(self._item_rows(renamed))
         for again in pieces([item.id for item in kept if item.id in known]):
             self.connection.execute(
                 objects.update()
@@ -150,20 +160,22 @@ class OwnerRows:
             )
         return kept
 
-    def _insert_items(self, items: Sequence[Item]) -> set[str]:
-        own = {"owner": self.owner, "kind": ITEM, "created": self.now, "changed": self.now}
-        rows = {
-            item.id: {**_EMPTY, **own, "id": item.id, "size": len(item.data), "data": item.data}
-            for item in reversed(items)
-        }
-        added = self._inserted(list(rows.values())) if rows else {}
-        self._growth += sum(added.values())
-        return set(added)
+    def _item_rows(self, items: Sequence[Item]) -> list[dict[str, Any]]:
+        """Rows of items; of those with the same id, of the first."""
+        return list({item.id: self._row(ITEM, item.id, item.data) for item in reversed(items)}.values())
 
-    def _inserted(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-        """The sizes of those rows that were added, by their ids: there was none of their id."""
-        added = self.connection.execute(_ADD[self.connection.dialect.name], rows)
-        return {row.id: row.size for row in added}
+    def _row(self, kind: str, identifier: str, data: bytes, **columns: Any) -> dict[str, Any]:
+        size = len(data) + len(columns.get("messages") or b"")
+        own = {"owner": self.owner, "kind": kind, "id": identifier, "created": self.now, "changed": self.now}
+        return {**_EMPTY, **own, "size": size, "data": data, **columns}
+
+    def _inserted(self, rows: Sequence[Mapping[str, Any]]) -> Set[tuple[str, str]]:
+        """The kinds and ids of those rows that were added: there was none of their id."""
+        if not rows:
+            return set()
+        added = {tuple(row) for row in self.connection.execute(_ADD[self.connection.dialect.name], rows)}
+        self._growth += sum(row["size"] for row in rows if (row["kind"], row["id"]) in added)
+        return added
 
     def linked(self, kind: str, holder: str, *columns: Any) -> Any:
         """A query for the items of a response or of a conversation; without those that are too old."""
@@ -301,17 +313,3 @@ def pieces(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
 def listed(rows: Sequence[Any], page: Page) -> Listed:
     """A page of rows that were asked for with one more than its limit."""
     return Listed([Item(row.id, row.data) for row in rows[: page.limit]], len(rows) > page.limit)
-
-
-def _is_same(one: bytes | None, other: bytes, is_exact: bool) -> bool:
-    """Whether two items are the same. A client may have left out or filled in what says nothing."""
-    if one is None or is_exact:
-        return one == other
-    return one == other or _essence(value_of(one)) == _essence(value_of(other))
-
-
-def _essence(value: Any) -> Any:
-    if isinstance(value, dict):
-        fields = {name: _essence(item) for name, item in value.items() if name not in ("id", "status")}
-        return {name: item for name, item in fields.items() if item not in (None, [], {})}
-    return [_essence(item) for item in value] if isinstance(value, list) else value
