@@ -25,6 +25,8 @@ from openai_middleware.keeping import RouteStore
 from openai_middleware.replies.reply_form import JSONReply
 from openai_middleware.request.body import (
     BodyReader,
+    Found,
+    UnreadBody,
     declared_length,
     decode_body,
     is_for_the_app,
@@ -35,7 +37,6 @@ from openai_middleware.request.call import (
     REQUEST_PATH,
     AppRequest,
     Arguments,
-    Found,
     OpenAICall,
     merge_params,
 )
@@ -209,7 +210,7 @@ class Exchange:
             if body and mapping is not None and is_for_app and not self._query and not self._path_params:
                 is_stream = mapping.asks_for_stream(body)
                 if is_stream is not None:
-                    arguments = Arguments(partial(mapping.taken_apart, body, self._url_info))
+                    arguments = Arguments(UnreadBody(mapping, body, self._url_info))
             if is_stream is None:
                 found = self._found(body)
                 arguments = Arguments(found)
@@ -248,9 +249,6 @@ class Exchange:
             kwargs = body_params.copy()
         kwargs |= self._url_info
         return decoded, body_params, kwargs
-
-    def _kwargs(self) -> Mapping[str, Any]:
-        return {} if self._call is None else self._call.kwargs
 
     def answer(self, status: int, headers: Sequence[Header]) -> Answer | None:
         """Decide what becomes of the answer that begins here: None where it leaves as the app sends it.
@@ -302,12 +300,12 @@ class Exchange:
                     headers,
                     self.request_id,
                     form=route.reply_form,
-                    request=self._kwargs,
+                    call=self._call,
                     asks_for_stream=self._asks_for_stream,
                 )
             return JSONAnswer(route.name, route.response_mapping, headers, self.request_id)
         if kind == "text/plain" and route.reply_form is not None:
-            return route.reply_form.text(self._kwargs(), headers, is_stream=self._asks_for_stream)
+            return route.reply_form.text(self._call, headers, is_stream=self._asks_for_stream)
         return None
 
     def _expect(self, *, is_stream: bool) -> None:

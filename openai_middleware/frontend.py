@@ -34,6 +34,8 @@ _TWICE: Final = (
     "The app is wrapped twice for %d endpoints, such as %s: every request to them is read and mapped twice. "
     "Remove one middleware, or give them different prefixes or groups."
 )
+# As a number: for bytes Python would first fail to make one of them, at each look.
+_PERCENT: Final = ord("%")
 # Of middlewares around an app, when one is looked for. Nobody has more, and what holds itself ends.
 _MAX_DEPTH: Final = 50
 
@@ -139,7 +141,7 @@ class Frontend:
         if not self._is_enabled or (not root_path and not path.startswith(self._start)):
             return None
         method = method.upper()
-        if not root_path and (raw_path is None or b"%" not in raw_path):
+        if not root_path and (raw_path is None or _PERCENT not in raw_path):
             # There is one reading of the path, whoever reads it.
             request_path = RequestPath(path, path)
             match = self._table.match(method, path)

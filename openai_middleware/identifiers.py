@@ -16,10 +16,8 @@ if hasattr(os, "register_at_fork"):
 
 def new_identifier(prefix: str) -> str:
     """A fresh identifier that nobody can guess: a prefix, such as `msg_`, and 32 hexadecimal digits."""
-    try:
-        return prefix + _stored.pop()
-    except IndexError:
-        random = os.urandom(_BYTES * _STORED).hex()
-        size = 2 * _BYTES
-        _stored.extend(random[start : start + size] for start in range(size, len(random), size))
-        return prefix + random[:size]
+    while True:
+        try:
+            return prefix + _stored.pop()
+        except IndexError:
+            _stored.extend(os.urandom(_BYTES * _STORED).hex(" ", _BYTES).split())

@@ -133,7 +133,7 @@ def response_mapping(method: str, path: str, **options: Any) -> ResponseMapping:
 def the_long_way(method: str, path: str, **options: Any) -> ResponseMapping:
     """The same without its short cuts."""
     mapping = response_mapping.__wrapped__(method, path, **options)
-    mapping._fits = mapping._names = None
+    mapping._test = mapping._names = None
     return mapping
 
 
@@ -142,7 +142,9 @@ ANSWERS = {
     "a list": ("GET", "/v1/files"),
     "a response": ("POST", "/v1/responses"),
 }
-ANSWER_FIELDS = st.sampled_from(["id", "object", "created", "model", "choices", "data", "has_more", "error", "junk"])
+ANSWER_FIELDS = st.sampled_from(
+    ["id", "object", "created", "model", "choices", "data", "has_more", "error", "junk", "ju\\u006ek", 'ju\\"nk']
+)
 ITEMS = st.sampled_from(['[{"id": "1"}]', '[{"id": "1", "junk": 1}]', "[1]", "[", "null"])
 
 

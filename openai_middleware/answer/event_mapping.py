@@ -1,8 +1,8 @@
 """What becomes of the data of server-sent events; compiled once, used by many streams."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from typing import Any, Final, Protocol
 
@@ -12,6 +12,7 @@ from msgspec import Raw
 from openai_middleware.answer.built_mapping import mapping_class
 from openai_middleware.answer.response_mapping import ExtraFields, MissingFieldError
 from openai_middleware.contract import Stream
+from openai_middleware.mapping.fitting import FittingTest
 from openai_middleware.mapping.json_codec import decoder_of, encoded, fields_of, fitting, value_of
 from openai_middleware.mapping.rule import BodyMapping
 
@@ -21,8 +22,6 @@ Mapped = tuple[bytes, int, str | None]
 _FINAL: Final = frozenset(("response.completed", "response.incomplete", "response.failed"))
 _ANNOUNCING: Final = "response.created"
 _NULL: Final = Raw(b"null")
-# How many names of fields that are left out the test takes: apps add a few. Others are left out without it.
-_MAX_EXTRA: Final = 16
 
 
 class EventMapping(Protocol):
@@ -164,33 +163,21 @@ class ContractEvents(_Plain):
         if _ANNOUNCING in events:
             self.begins = _ANNOUNCING
             self.ends = _FINAL & events.keys()
-        # Fields that are left out of events of any kind, and whether the test takes them. With an error, all is left.
-        self._extra = {"error": False}
-        self.fits = self._compile_test()
-
-    def _compile_test(self) -> Callable[[bytes], Any] | None:
-        extra = [name for name, is_taken in self._extra.items() if is_taken]
-        if self.ends_with_done:
-            return decoder_of(_test_of(self._order[""], extra=extra, forbids_unknown=self._drops))
-        tests = [
-            _test_of(fields, kind, extra=extra, forbids_unknown=self._drops, is_numbered=self.is_numbered)
+        tested = {
+            kind: fields
             for kind, fields in self._order.items()
-            if "type" in fields and not (self._nested[kind] or kind == self.begins or kind in self.ends)
-        ]
-        return decoder_of(reduce(or_, tests)) if tests else None
+            if self.ends_with_done
+            or ("type" in fields and not (self._nested[kind] or kind == self.begins or kind in self.ends))
+        }
+        decoder = partial(_decoder, tested, forbids_unknown=self._drops, is_numbered=self.is_numbered)
+        # Of an event with an error, all is left.
+        self._test = FittingTest(decoder, never=("error",))
+        self.fits = self._test.decode
 
-    def _learn(self, names: Iterable[str]) -> bool:
-        """Let the test take fields that are left out, for apps add the same to each event. Whether it takes all."""
-        for name in names:
-            if name not in self._extra and len(self._extra) < _MAX_EXTRA:
-                # Other threads may be here, too: whoever finds the new test finds that there is something to leave out.
-                self.has_extra = True
-                self._extra = {**self._extra, name: True}
-                try:
-                    self.fits = self._compile_test()
-                except ValueError:  # a quote, or a control character
-                    self._extra = {**self._extra, name: False}
-        return all(map(self._extra.get, names))
+    def _learn(self, names: Collection[str]) -> bool:
+        takes_all = self._test.learn(names)
+        self.has_extra, self.fits = self._test.has_extra, self._test.decode
+        return takes_all
 
     def apply(self, data: bytes, sequence_number: int) -> Mapped:
         """See `EventMapping.apply`."""
@@ -234,15 +221,20 @@ class ContractEvents(_Plain):
             return answer
 
 
+def _decoder(
+    orders: Mapping[str, Iterable[str]], extra: Iterable[str], *, forbids_unknown: bool, is_numbered: bool
+) -> Callable[[bytes], Any] | None:
+    """A decoder of events of these kinds that have no field but those of their kind, and such as are left out."""
+    tests = [
+        _test_of(fields, kind or None, extra=extra, forbids_unknown=forbids_unknown, is_numbered=is_numbered)
+        for kind, fields in orders.items()
+    ]
+    return decoder_of(reduce(or_, tests)) if tests else None
+
+
 def _test_of(
-    fields: Iterable[str],
-    kind: str | None = None,
-    *,
-    extra: Iterable[str],
-    forbids_unknown: bool,
-    is_numbered: bool = False,
+    fields: Iterable[str], kind: str | None, *, extra: Iterable[str], forbids_unknown: bool, is_numbered: bool
 ) -> type[msgspec.Struct]:
-    """A struct of the events of one kind that have no field but these, and such as are left out."""
     types: dict[str, tuple[Any, ...]] = {name: (Raw, _NULL) for name in fields if kind is None or name != "type"}
     if is_numbered:
         types["sequence_number"] = (int,)

@@ -12,15 +12,21 @@ from typing import Any, Final
 from openai_middleware.answer.answer import told_to_client
 from openai_middleware.answer.event_mapping import EventMapping
 from openai_middleware.answer.failure import failed_response
-from openai_middleware.answer.server_sent_events import BYTE_ORDER_MARK, DONE, LINE_END, EventSplitter, field
+from openai_middleware.answer.server_sent_events import (
+    BYTE_ORDER_MARK,
+    CARRIAGE_RETURN,
+    DONE,
+    LINE_END,
+    LINE_FEED,
+    EventSplitter,
+    field,
+)
 from openai_middleware.headers import AGAINST_BUFFERING, OF_WHOLE_BODY, Header
 from openai_middleware.mapping.json_codec import UNDECODABLE, fields_of, value_of, without_extra
 
 MAX_EVENT_SIZE: Final = 16 * 1024 * 1024
 """How many bytes an event may have that is mapped. A larger one leaves as its bytes come."""
 
-_CARRIAGE_RETURN: Final = 13
-_LINE_FEED: Final = 10
 # A name, or none, and one line of JSON. That a dot takes carriage returns, too, is tested apart.
 _PLAIN_EVENT: Final = re.compile(rb"(?:event: (?!error\n).+\n)?data: (\{.*)\n\n")
 
@@ -91,12 +97,12 @@ class EventStream:
 
     def feed(self, chunk: bytes) -> bytes:
         """See `Answer.feed`: every event that ended here leaves."""
-        if self._is_between and _CARRIAGE_RETURN not in chunk:
+        if self._is_between and CARRIAGE_RETURN not in chunk:
             # What nearly every chunk is: one event with one line of JSON, named after its type if at all. Found so, it
             # takes a third of what a regular expression takes, which looks at each byte.
             start = self._start if chunk.startswith(self._beginning) else self._new_start(chunk)
             data = chunk[start:-2]
-            if start and chunk[-2:] == b"\n\n" and _LINE_FEED not in data and len(data) <= MAX_EVENT_SIZE:
+            if start and chunk[-2:] == b"\n\n" and LINE_FEED not in data and len(data) <= MAX_EVENT_SIZE:
                 self.has_started = True
                 fits = self._fits
                 if fits is None:
@@ -177,7 +183,7 @@ class EventStream:
             block = block.lstrip(b"\r\n")
             if not block:
                 return b""
-        plain = None if b"\r" in block else _PLAIN_EVENT.fullmatch(block)
+        plain = None if CARRIAGE_RETURN in block else _PLAIN_EVENT.fullmatch(block)
         if plain is not None:
             return self._mapped_event(block, plain[1], plain.start(1))
         lines = LINE_END.split(block)

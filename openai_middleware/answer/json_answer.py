@@ -52,8 +52,11 @@ class JSONAnswer(msgspec.Struct, eq=False):
             logger.warning(message, self.name, reason_of(error), self.request_id)
             mapped = body
         else:
-            self.is_changed = mapped is not body
-            self.headers = describing(self.headers, mapped) if self.is_changed else measuring(self.headers, mapped)
+            if mapped is not body:
+                self.is_changed = True
+                self.headers = describing(self.headers, mapped)
+            elif (headers := measuring(self.headers, mapped)) is not self.headers:
+                self.headers = headers
         self.is_complete = self.has_started = True
         return mapped
 

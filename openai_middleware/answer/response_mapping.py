@@ -1,12 +1,22 @@
 """Output rules compiled: from the bytes of a JSON answer to the bytes that the client gets."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Raw
 
-from openai_middleware.mapping.json_codec import UNDECODABLE, decoder_of, fields_of, fitting, items_of, value_of
+from openai_middleware.mapping.fitting import FittingTest
+from openai_middleware.mapping.json_codec import (
+    UNDECODABLE,
+    decoder_of,
+    fields_of,
+    fitting,
+    items_of,
+    value_of,
+    without_extra,
+)
 from openai_middleware.mapping.json_path import ABSENT, compile_source, top_level_field
 from openai_middleware.mapping.rule import BodyMapping
 
@@ -44,7 +54,6 @@ class ResponseMapping:
         "_booleans",
         "_decode",
         "_filled",
-        "_fits",
         "_is_fitting_likely",
         "_item_fields",
         "_keeps_extra",
@@ -52,6 +61,7 @@ class ResponseMapping:
         "_required",
         "_rules",
         "_sources",
+        "_test",
     )
 
     def __init__(
@@ -77,34 +87,27 @@ class ResponseMapping:
         # A top-level field is moved as the bytes it stands in; only what lies deeper has to be decoded.
         self._decode: Callable[[bytes], Any] = value_of if None in fields else fields_of
         renames = any(rule.destination_path != field for rule, field in zip(rules, fields, strict=True))
-        self._fits = None if renames else self._compile_test()
         # Where nothing but the names of the fields decides, these are all that is looked at.
         is_plain = not (renames or self._booleans or self._item_fields or self._keeps_extra)
         self._names = tuple(rule.destination_path for rule in rules) if is_plain else None
         self._required = frozenset(rule.destination_path for rule in rules if rule.mandatory) | self._filled
+        self._test = None if renames else FittingTest(partial(_decoder, self._tested(), not self._keeps_extra))
         # Whether the last answer was one that stays as it is: an app's answers are alike. The test is for these; it
         # costs more than it saves where it refuses. A race of two threads costs time, and changes nothing.
         self._is_fitting_likely = True
 
-    def _compile_test(self) -> Callable[[bytes], object] | None:
-        """A decoder that refuses every object which does not have just the fields that the client is to get.
-
-        None where a field has a name that msgspec takes for no struct: with a quote or a control character.
-        """
+    def _tested(self) -> dict[str, tuple[Any, ...]]:
+        """The fields that the client is to get, each with what it has to be."""
         types: dict[str, Any] = dict.fromkeys(self._booleans, bool)
         if self._item_fields:
             item = fitting(dict.fromkeys(self._item_fields, (Raw, _NULL)))
             types[_ITEMS] = list[item]  # type: ignore[valid-type]
-        fields = {
+        return {
             destination: (types.get(destination, Raw),)
             if mandatory or destination in self._filled
             else (types.get(destination, Raw), _NULL)
             for destination, _, mandatory in self._rules
         }
-        try:
-            return decoder_of(fitting(fields, forbids_unknown=not self._keeps_extra))
-        except ValueError:
-            return None
 
     def apply(self, body: bytes) -> bytes:
         """Map an answer; the very same object comes back where nothing has to change.
@@ -113,13 +116,15 @@ class ResponseMapping:
             MissingFieldError: A mandatory field is absent, or the answer is no object and some field is mandatory.
             msgspec.DecodeError, UnicodeDecodeError, RecursionError: The bytes are not taken as JSON (`UNDECODABLE`).
         """
-        if self._fits is not None and self._is_fitting_likely:
+        test = self._test
+        if test is not None and self._is_fitting_likely and (fits := test.decode) is not None:
             try:
-                self._fits(body)
+                answer = fits(body)
             except msgspec.ValidationError:
                 pass
             else:
-                return body
+                rest = without_extra(answer) if test.has_extra else None
+                return body if rest is None else rest
         try:
             fields = self._decode(body)
         except msgspec.ValidationError:
@@ -131,11 +136,17 @@ class ResponseMapping:
         # Fields that only stand in another order are no reason to change the bytes.
         if self._names is not None and fields.keys() >= self._required:
             selected = {name: fields[name] for name in self._names if name in fields}
-            self._is_fitting_likely = len(selected) == len(fields)
+            is_changed = len(selected) != len(fields)
+            self._is_fitting_likely = not is_changed or self._learn(fields.keys() - selected.keys())
         else:
             selected = self._select(fields)
-            self._is_fitting_likely = self._decode is fields_of and selected == fields
-        return body if self._is_fitting_likely else msgspec.json.encode(selected)
+            is_changed = self._decode is not fields_of or selected != fields
+            self._is_fitting_likely = not is_changed
+        return msgspec.json.encode(selected) if is_changed else body
+
+    def _learn(self, names: Collection[str]) -> bool:
+        # Where nothing is required, an answer may have none but these: then an empty object is left.
+        return self._test is not None and bool(self._required) and self._test.learn(names)
 
     def _select(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         selected = {}
@@ -174,3 +185,10 @@ class ResponseMapping:
         if fields.keys() <= self._item_fields:
             return item
         return Raw(msgspec.json.encode({name: fields[name] for name in fields if name in self._item_fields}))
+
+
+def _decoder(
+    fields: Mapping[str, tuple[Any, ...]], forbids_unknown: bool, extra: Collection[str]
+) -> Callable[[bytes], Any]:
+    """A decoder that refuses every object with other fields than these."""
+    return decoder_of(fitting(fields, forbids_unknown=forbids_unknown, extra=extra))

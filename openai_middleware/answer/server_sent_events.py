@@ -8,11 +8,10 @@ from typing import Final
 # can leave. A line feed that follows after all is an empty line at the start of the next event.
 _END_OF_EVENT: Final = re.compile(rb"\r\n\r\n|\r\n\n|\r\n\r(?=[^\n])|\r\r|\n(?<!\r\n)[\r\n]")
 _LONGEST_UNFINISHED_END: Final = len(b"\r\n\r")
-# What nearly every event is: one line of data. A dot takes a carriage return, too: that is tested apart.
-_PLAIN_DATA: Final = re.compile(rb"data: (.+)\n\n")
 LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 DONE: Final = b"[DONE]"
+CARRIAGE_RETURN, LINE_FEED = b"\r\n"
 
 
 class EventSplitter:
@@ -74,8 +73,11 @@ class EventReader:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Take some bytes, and return the data of the events that ended in them, where they have any."""
-        if self._is_between and b"\r" not in chunk and (plain := _PLAIN_DATA.fullmatch(chunk)) is not None:
-            return [plain[1]]
+        # What nearly every event is: one line of data.
+        data = chunk[6:-2]
+        is_event = self._is_between and data and chunk.startswith(b"data: ") and chunk.endswith(b"\n\n")
+        if is_event and LINE_FEED not in data and CARRIAGE_RETURN not in data:
+            return [data]
         found = [data for event in self._splitter.feed(chunk) if (data := data_of(event))]
         self._is_between = not self._splitter
         return found

@@ -159,8 +159,10 @@ class Outgoing:
             return ()
         if kind == "http.response.body" and self._answer is not None and self._last is None:
             part = bytes(message.get("body", b""))  # Starlette sends memoryviews too; of bytes this is no copy
-            mapped = self._streamed if self._answer.is_stream else self._collected
-            return mapped(self._answer, message, part, is_last=not message.get("more_body", False))
+            is_last = not message.get("more_body", False)
+            if self._answer.is_stream:
+                return self._streamed(self._answer, message, part, is_last=is_last)
+            return self._collected(self._answer, message, part, is_last=is_last)
         if kind in ("http.response.pathsend", "http.response.zerocopysend"):
             return (*self._released(), message)
         return (*self._ended(), message)
@@ -257,8 +259,9 @@ class Outgoing:
         return error_messages(error, self._exchange.request_id)
 
     async def _forward_one(self, message: Message) -> None:
+        send = self._send
         try:
-            await self._send(message)
+            await send(message)
         except BaseException:
             self._is_broken = True
             raise
@@ -268,15 +271,16 @@ class Outgoing:
             # Another task of the app sends what was held back; this comes after it.
             self._queue.extend(messages)
             return
+        send = self._send
         try:
             if len(messages) == 1:
-                await self._send(messages[0])
+                await send(messages[0])
             elif messages:
                 self._queue = queue = list(messages)
                 try:
                     # It may grow meanwhile.
                     for message in queue:
-                        await self._send(message)
+                        await send(message)
                 finally:
                     self._queue = None
         except BaseException:

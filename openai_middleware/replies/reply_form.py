@@ -15,6 +15,7 @@ from openai_middleware.replies.collected import CollectedEvents
 from openai_middleware.replies.forms import RENDERINGS, plain_answer, refuse_choices
 from openai_middleware.replies.rendering import Rendering, asks_for_usage, choices_asked
 from openai_middleware.replies.turning import events_of
+from openai_middleware.request.call import OpenAICall
 
 # What a JSON document begins with, after the white space that may stand there.
 _FIRST: Final = re.compile(rb"[ \t\r\n]*([^ \t\r\n])")
@@ -26,12 +27,12 @@ class JSONReply(JSONAnswer, kw_only=True, eq=False):
 
     Args:
         form: What replies become on the operation.
-        request: Finds the fields of the request, which are seldom needed.
+        call: The request, where it is known.
         asks_for_stream: Whether the client asked for events.
     """
 
     form: "ReplyForm"
-    request: Callable[[], Mapping[str, Any]]
+    call: OpenAICall | None
     asks_for_stream: bool
 
     def finish(self) -> bytes:
@@ -42,11 +43,11 @@ class JSONReply(JSONAnswer, kw_only=True, eq=False):
         form = self.form
         plain = self._plain_value()
         if isinstance(plain, str) and form.render is not None:
-            request = self.request()
+            request = _fields_of(self.call)
             refuse_choices(request)
             return self._rendered(form.render(request), plain)
         try:
-            answer = None if plain is None else plain_answer(form.operation, self.request(), plain)
+            answer = None if plain is None else plain_answer(form.operation, _fields_of(self.call), plain)
         except ValueError as error:
             raise invalid_answer(form.operation, str(error), self.request_id) from error
         if answer is not None:
@@ -60,7 +61,7 @@ class JSONReply(JSONAnswer, kw_only=True, eq=False):
             return mapped
         if not isinstance(answer, Mapping):
             return mapped
-        events = events_of(form.operation, answer, with_usage=asks_for_usage(self.request()))
+        events = events_of(form.operation, answer, with_usage=asks_for_usage(_fields_of(self.call)))
         return self._changed(events, is_stream=True)
 
     def _plain_value(self) -> Any:
@@ -125,10 +126,11 @@ class ReplyForm:
         self.operation = operation
         self.render = render
 
-    def text(self, request: Mapping[str, Any], headers: Sequence[Header], *, is_stream: bool) -> Answer | None:
+    def text(self, call: OpenAICall | None, headers: Sequence[Header], *, is_stream: bool) -> Answer | None:
         """An answer of plain text; None where the operation has no place for it."""
         if self.render is None:
             return None
+        request = _fields_of(call)
         if choices_asked(request) is not None:
             return RefusedChoices(request, headers)
         content_types = [value for name, value in headers if name.lower() == b"content-type"]
@@ -142,6 +144,10 @@ class ReplyForm:
         if self.render is None:
             return stream
         return CollectedEvents(self.operation, stream, mapping, headers, request_id)
+
+
+def _fields_of(call: OpenAICall | None) -> Mapping[str, Any]:
+    return {} if call is None else call.kwargs
 
 
 REPLY_FORMS: Final[Mapping[str, ReplyForm]] = {

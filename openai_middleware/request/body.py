@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
+import msgspec
 from msgspec import Raw
 
 from openai_middleware.errors import BadRequestError, RequestTooLargeError, UnprocessableEntityError
@@ -12,6 +13,9 @@ from openai_middleware.headers import media_type
 from openai_middleware.mapping.json_codec import UNDECODABLE, decoder_of, fitting, json_kind, reason_of, value_of
 from openai_middleware.mapping.json_path import ABSENT, compile_source, top_level_field
 from openai_middleware.mapping.rule import BodyMapping
+
+Found = tuple[Any, dict[str, Any], dict[str, Any]]
+"""The `body`, the `body_params` and the `kwargs` of an `OpenAICall`."""
 
 MAX_VALUES: Final = 1_000_000
 """How many values a JSON body may hold: decoded, an empty array takes 21 times the three bytes that it was sent in."""
@@ -198,29 +202,19 @@ class RequestMapping:
         self._require(kwargs)
         return kwargs
 
-    def taken_apart(self, body: bytes, url_info: Mapping[str, str]) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-        """What a body says: decoded, its arguments, and these with the others that the request has.
-
-        Raises:
-            BadRequestError: The body is no JSON, or a number in it is out of range.
-            UnprocessableEntityError: A mandatory field is absent.
-        """
-        decoded = decode_body(body, is_json=True)
-        body_params = self.extract(decoded)
-        return decoded, body_params, {**body_params, **url_info}
-
     def asks_for_stream(self, body: bytes) -> bool | None:
         """Whether a body that `extract` would take has `"stream": true`; None where only decoding tells, or refuses.
 
         A number that is out of range shows in the values alone.
         """
-        if self._check is None or (len(body) > MAX_VALUES and _has_too_many_values(body)):
+        check = self._check
+        if check is None or (len(body) > MAX_VALUES and _has_too_many_values(body)):
             return None
         try:
             # Nobody looks into the texts for it here.
             if not body.isascii():
                 body.decode()
-            return getattr(self._check(body), "stream", None) is True
+            return getattr(check(body), "stream", None) is True
         except UNDECODABLE:
             return None
 
@@ -249,6 +243,30 @@ class RequestMapping:
         if self._mandatory:
             message = f"The request body must be a JSON object, not {kind}."
             raise UnprocessableEntityError(message, code="invalid_type")
+
+
+class UnreadBody(msgspec.Struct, gc=False):
+    """A body that `RequestMapping.asks_for_stream` has taken, until somebody wants to know what it says.
+
+    Attributes:
+        mapping: What it was taken by.
+        body: The body.
+        url_info: The arguments that do not come from it.
+    """
+
+    mapping: RequestMapping
+    body: bytes
+    url_info: Mapping[str, str]
+
+    def taken_apart(self) -> Found:
+        """What it says: decoded, its arguments, and these with the others.
+
+        Raises:
+            BadRequestError: A number in it is out of range.
+        """
+        decoded = decode_body(self.body, is_json=True)
+        body_params = self.mapping.extract(decoded)
+        return decoded, body_params, {**body_params, **self.url_info}
 
 
 def _source_name(rule: BodyMapping) -> str:

@@ -1,12 +1,13 @@
 """The call: a request as the wrapped app's handler takes it; and the request as the app itself is to see it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from openai_middleware.errors import BadRequestError
 from openai_middleware.headers import Header, Headers
+from openai_middleware.request.body import Found, UnreadBody
 
 # Where the call travels: in the ASGI scope and in the WSGI environ.
 CALL_KEY: Final = "openai_middleware.call"
@@ -25,18 +26,15 @@ class Delivery(msgspec.Struct):
     is_final: bool = False
 
 
-Found = tuple[Any, dict[str, Any], dict[str, Any]]
-
-
 class Arguments(msgspec.Struct):
     """What a body says, taken apart when somebody asks: most apps read the body themselves.
 
     Attributes:
-        found: The `body`, the `body_params` and the `kwargs` of an `OpenAICall`, or what finds them. A race of two
-            threads finds them twice.
+        found: The `body`, the `body_params` and the `kwargs` of an `OpenAICall`, or the body that has them. A race of
+            two threads takes it apart twice.
     """
 
-    found: Found | Callable[[], Found]
+    found: Found | UnreadBody
 
     def get(self) -> Found:
         """The three, each the same object every time.
@@ -45,8 +43,8 @@ class Arguments(msgspec.Struct):
             BadRequestError: A number in the body is out of range.
         """
         found = self.found
-        if not isinstance(found, tuple):
-            found = self.found = found()
+        if isinstance(found, UnreadBody):
+            found = self.found = found.taken_apart()
         return found
 
 
