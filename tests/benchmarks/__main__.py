@@ -21,7 +21,6 @@ from openai_middleware import OpenAIMiddleware
 from tests.benchmarks import end_to_end, growth, in_process, replies, rewrites, store
 from tests.benchmarks.apps import ASGI, WSGI, starlette
 from tests.benchmarks.charts import bar_chart, line_chart
-from tests.benchmarks.workloads import BODY
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = DOCS / "benchmarks.md"
@@ -77,7 +76,7 @@ def main() -> None:
         sizes = {
             "import, over what it needs": growth.import_ratio(2 * scale),
             "an idle stream, KB above the bare app": growth.kilobytes_of_an_idle_stream(growth.ASKED),
-            "the same with a request of 1 KB": growth.kilobytes_of_an_idle_stream(BODY),
+            "the same with a request of 1 KB": growth.kilobytes_of_an_idle_stream(growth.ASKED_AT_LENGTH),
         }
         step()
         curves = {}
