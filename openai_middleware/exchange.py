@@ -32,14 +32,7 @@ from openai_middleware.request.body import (
     is_for_the_app,
     too_large,
 )
-from openai_middleware.request.call import (
-    REQUEST_METHOD,
-    REQUEST_PATH,
-    AppRequest,
-    Arguments,
-    OpenAICall,
-    merge_params,
-)
+from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, AppRequest, Arguments, OpenAICall, merge_params
 from openai_middleware.request.query import parse_query
 from openai_middleware.request.refusal import log_refusal
 from openai_middleware.route import AppRewrite, HandlerSource, Route
@@ -64,6 +57,8 @@ _OF_OLD_BODY: Final = frozenset(
 _SIZES: Final = frozenset(map(len, (CONTENT_TYPE, CONTENT_LENGTH, REQUEST_ID, *_OF_PARTS)))
 # What the client sends under these names is never a parameter.
 _RESERVED: Final = frozenset((REQUEST_PATH, REQUEST_METHOD))
+# What nearly every request has, and no other needs a longer look.
+_OF_JSON: Final = (b"application/json", None)
 _NOTHING: Final[Mapping[str, str]] = {}
 
 
@@ -140,8 +135,7 @@ class Exchange:
         self.rewrite: AppRewrite | None = route.rewrite
         self.store: RouteStore | None = route.store
         left_out = _OF_ENCODING if route.response_mapping is None and route.rewrite is None else _OF_PARTS
-        # Of a header that came twice, the last.
-        by_name: dict[bytes, bytes] = {}
+        content_type = content_length = sent_id = None
         kept: list[Header] = []
         for header in headers:
             name = header[0]
@@ -149,21 +143,24 @@ class Exchange:
                 name = name.lower()
                 if name in left_out:
                     continue
-                by_name[name] = header[1]
+                # Of one that comes twice, the last counts.
+                if name == CONTENT_TYPE:
+                    content_type = header[1]
+                elif name == CONTENT_LENGTH:
+                    content_length = header[1]
+                elif name == REQUEST_ID:
+                    sent_id = header[1]
             kept.append(header)
-        sent_id = by_name.get(REQUEST_ID)
         self.request_id = (sent_request_id(sent_id) if sent_id is not None else None) or new_request_id()
-        content_type = by_name.get(CONTENT_TYPE)
-        self.takes_body = content_type is None or not is_for_the_app(content_type)
+        self.takes_body = content_type in _OF_JSON or not is_for_the_app(content_type)
         if route.rewrite is not None and self.takes_body:
             kept = [header for header in kept if header[0].lower() not in _OF_OLD_BODY]
         self._headers = kept
-        content_length = by_name.get(CONTENT_LENGTH)
-        length = declared_length(content_length) if content_length is not None and self.takes_body else None
-        self._content_length = length
+        self._content_length = content_length
         self._body_reader: BodyReader | None = None
         limit = route.max_body_size
-        if length is not None and limit is not None and length > limit:
+        is_long = content_length is not None and len(content_length) >= route.digits_of_more
+        if limit is not None and is_long and self.takes_body and (declared_length(content_length) or 0) > limit:
             error = too_large(limit)
             self.refuse(error)
             raise error
@@ -177,7 +174,7 @@ class Exchange:
     def body_reader(self) -> BodyReader | None:
         """What the driver feeds with a request body that comes in pieces; None where it leaves the body to the app."""
         if self._body_reader is None and self.takes_body:
-            self._body_reader = BodyReader(self._content_length, self._route.max_body_size)
+            self._body_reader = BodyReader(declared_length(self._content_length), self._route.max_body_size)
         return self._body_reader
 
     def refuse(self, error: OpenAIError) -> None:

@@ -141,34 +141,35 @@ class Frontend:
         if not self._is_enabled or (not root_path and not path.startswith(self._start)):
             return None
         method = method.upper()
+        decoded, app_path, mount = path, path, ""
         if not root_path and (raw_path is None or _PERCENT not in raw_path):
             # There is one reading of the path, whoever reads it.
-            request_path = RequestPath(path, path)
+            request_path = None
             match = self._table.match(method, path)
         else:
             request_path = RequestPath.of(path, raw_path, root_path)
             match = self._match(method, request_path)
-        refusal: OpenAIError | None = None
-        if self._guard is not None and self._is_forbidden(method, request_path, self._guard):
-            refusal = PermissionDeniedError(f"Access forbidden: {method} {request_path.decoded}.", code="forbidden")
-        elif match is None and self._rejects_unmatched:
-            refusal = self._unmatched_error(method, request_path)
-        if refusal is not None:
-            log_refusal(refusal, f"{method} {path}", request_id_in(headers))
-            raise refusal
+            decoded = request_path.decoded
+            mount = path.removesuffix(decoded)
+            if match is not None and not match.is_routed_alike:
+                app_path = mount + request_path.encoded
+        if self._guard is not None or (match is None and self._rejects_unmatched):
+            refusal = self._refusal(method, request_path or RequestPath(path, path), is_matched=match is not None)
+            if refusal is not None:
+                log_refusal(refusal, f"{method} {path}", request_id_in(headers))
+                raise refusal
         if match is None:
             return None
-        mount = path.removesuffix(request_path.decoded)
+        compiled = self._route
         return Exchange(
-            self._route(match.targets),
-            method,
-            request_path.decoded,
-            path if match.is_routed_alike else mount + request_path.encoded,
-            mount,
-            match.path_params.copy(),
-            query,
-            headers,
+            compiled(match.targets), method, decoded, app_path, mount, match.path_params.copy(), query, headers
         )
+
+    def _refusal(self, method: str, path: RequestPath, *, is_matched: bool) -> OpenAIError | None:
+        """Why a request is refused before anything is read of it, or None."""
+        if self._guard is not None and self._is_forbidden(method, path, self._guard):
+            return PermissionDeniedError(f"Access forbidden: {method} {path.decoded}.", code="forbidden")
+        return self._unmatched_error(method, path) if self._rejects_unmatched and not is_matched else None
 
     def endpoints(self) -> Iterator[tuple["EndpointConfig", Route]]:
         """The endpoints, each with its route where no other endpoint matches with it."""

@@ -15,6 +15,7 @@ CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING = b"content-type", b"content-leng
 OF_OLD_BYTES: Final = frozenset(
     (b"etag", b"content-md5", b"digest", b"content-digest", b"repr-digest", b"transfer-encoding")
 )
+_SIZES_OF_OLD: Final = frozenset(map(len, (*OF_OLD_BYTES, CONTENT_LENGTH)))
 # What a stream cannot say of the bytes that will have left when it ends.
 OF_WHOLE_BODY: Final = OF_OLD_BYTES - {b"transfer-encoding"} | {b"content-length"}
 _OF_BODY: Final = OF_OLD_BYTES | {b"content-length", b"content-type"}
@@ -88,13 +89,13 @@ def type_and_encoding(headers: Iterable[Header]) -> tuple[bytes, bytes]:
     """The Content-Type and the Content-Encoding of an answer, the last of each; empty where there is none."""
     content_type = encoding = b""
     for name, value in headers:
-        # Other names are not worth a second look.
-        if len(name) in (12, 16):
-            name = name.lower()
-            if name == CONTENT_TYPE:
+        # Names of other lengths are not worth a second look.
+        size = len(name)
+        if size == 12:
+            if name.lower() == CONTENT_TYPE:
                 content_type = value
-            elif name == CONTENT_ENCODING:
-                encoding = value
+        elif size == 16 and name.lower() == CONTENT_ENCODING:
+            encoding = value
     return content_type, encoding
 
 
@@ -132,13 +133,16 @@ def describing(headers: Sequence[Header], body: bytes, left_out: Collection[byte
     described: list[Header] = []
     has_length = False
     for header in headers:
-        name = header[0].lower()
-        if name == b"content-length":
-            if not has_length:
-                described.append((header[0], length))
-            has_length = True
-        elif name not in left_out:
-            described.append(header)
+        if len(header[0]) in _SIZES_OF_OLD:
+            name = header[0].lower()
+            if name in left_out:
+                continue
+            if name == CONTENT_LENGTH:
+                if not has_length:
+                    described.append((header[0], length))
+                has_length = True
+                continue
+        described.append(header)
     if not has_length:
         described.append((b"content-length", length))
     return described

@@ -163,6 +163,7 @@ class Route(msgspec.Struct, frozen=True):
         once: What has been said in the log, of this route and of those compiled with it.
         includes_url_info: Whether the kwargs hold path and method.
         max_body_size: How many bytes a body may have that is read here, or None.
+        digits_of_more: How many digits the length of a larger body has at least.
     """
 
     name: str
@@ -181,6 +182,7 @@ class Route(msgspec.Struct, frozen=True):
     once: Once = msgspec.field(default_factory=Once)
     includes_url_info: bool = False
     max_body_size: int | None = None
+    digits_of_more: int = 0
 
 
 Feature = Callable[[Route], Route]
@@ -251,6 +253,7 @@ class RouteCompiler:
             once=self._once,
             includes_url_info=self._includes_url_info,
             max_body_size=self._max_body_size,
+            digits_of_more=len(str((self._max_body_size or 0) + 1)),
         )
         for feature in self._features:
             route = feature(route)

@@ -178,7 +178,8 @@ class Outgoing:
             raise RuntimeError("The app sent a second http.response.start.")
         given = start.get("headers", ())
         # ASGI allows any iterable; one that can be read only once is read here.
-        given = given if isinstance(given, (list, tuple)) else list(given)
+        if type(given) is not list and not isinstance(given, (list, tuple)):
+            given = list(given)
         headers = identified(given, self._exchange.request_id)
         self._held, self._headers = [start], headers
         if start["status"] == 500 and isinstance(sys.exc_info()[1], OpenAIError) and not start.get("trailers"):
@@ -196,11 +197,12 @@ class Outgoing:
             body = answer.finish()
         except OpenAIError as error:
             return self._replaced_by(error)
-        [start, *earlier], self._held = self._held or [], None
+        held, self._held = self._held or [], None
         self.has_started = self._is_passing = True
+        start = held[0]
         if start["headers"] is not answer.headers:
-            start = {**start, "headers": answer.headers}
-        return (start, {**message, "body": body}) if answer.is_changed else (start, *earlier, message)
+            held[0] = start = {**start, "headers": answer.headers}
+        return (start, {**message, "body": body}) if answer.is_changed else [*held, message]
 
     def _hold(self, message: Message) -> None:
         held = self._held = self._held or []

@@ -30,9 +30,9 @@ def is_for_the_app(content_type: bytes) -> bool:
     return media_type(content_type).startswith(("multipart/", "application/octet-stream"))
 
 
-def declared_length(value: bytes) -> int | None:
+def declared_length(value: bytes | None) -> int | None:
     """The number of bytes that a Content-Length declares; None where it is no number (RFC 9110, section 8.6)."""
-    if not value.isdigit():
+    if value is None or not value.isdigit():
         return None
     if len(value) > _LENGTH_DIGITS:
         # int() refuses thousands of digits; nobody sends a body that needs more than these.

@@ -47,8 +47,8 @@ class _Templates(Generic[Target]):
         named = tuple(zip(template.names, places, strict=True))
         found.setdefault(pick(segments), []).append((self._count, named, target))
 
-    def matches(self, path: str, segments: Sequence[str]) -> list[tuple[dict[str, str], Target]]:
-        """The path parameters and the targets of those that match, in their order."""
+    def matches(self, path: str, segments: Sequence[str]) -> list[tuple[int, dict[str, str], Target]]:
+        """Those that match, in their order: the place of each among all, its path parameters, and its target."""
         found: list[tuple[int, dict[str, str], Target]] = []
         for pick, by_literals in self._by_literals.values():
             for order, named, target in by_literals.get(pick(segments), ()):
@@ -63,7 +63,7 @@ class _Templates(Generic[Target]):
                 found.append((order, matched, target))
         if len(found) > 1:
             found.sort(key=itemgetter(0))
-        return [(path_params, target) for _, path_params, target in found]
+        return found
 
 
 class _MethodTable(Generic[Target]):
@@ -95,7 +95,7 @@ class _MethodTable(Generic[Target]):
         if not targets:
             segments = path.split("/")
             templates = self.templates.get(len(segments))
-            for found, target in templates.matches(path, segments) if templates is not None else ():
+            for _, found, target in templates.matches(path, segments) if templates is not None else ():
                 path_params = path_params if targets else found
                 targets += (target,)
             for template, target in self.templates_with_slashes:
