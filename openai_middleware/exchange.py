@@ -264,7 +264,7 @@ class Exchange:
         call = self._call
         if call is not None and call.delivery.is_final:
             return None
-        kind = media_type(content_type)
+        kind = "application/json" if content_type == b"application/json" else media_type(content_type)
         if self.rewrite is not None and call is not None:
             return self.rewrite.answer(
                 call,
