@@ -247,7 +247,7 @@ class _Outgoing:
             raise RuntimeError("The app sent a body before it called start_response.")
         if self._answer is not None:
             chunk = self._answer.feed(bytes(chunk))
-        if chunk:
+        if chunk and not self.has_started:
             self._begin()
         return chunk
 
@@ -283,7 +283,8 @@ class _Leaving:
         self._chunks = chain(() if first is None else (first,), self._chunks)
 
     def __iter__(self) -> Iterator[bytes]:
-        return self
+        # Not itself: `close` is all that a server wants of this one, and each chunk would pass through here.
+        return self._chunks
 
     def __next__(self) -> bytes:
         return next(self._chunks)

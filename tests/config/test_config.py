@@ -265,7 +265,7 @@ RULES = st.lists(
     st.builds(
         BodyMapping,
         st.from_regex(r"(\$\.)?[a-z]{1,2}", fullmatch=True) | st.sampled_from(["$", "$..id", "$['x y']", "a.b[*]"]),
-        TEXT.filter(bool),
+        TEXT.filter(lambda name: name and not name.startswith(("$.", "$["))),  # else it is a place, or a mistake
         st.booleans(),
     ),
     max_size=4,
