@@ -161,9 +161,9 @@ def _floor(table: dict[str, float], steps: dict[str, float], between: tuple[floa
 The steps of a request of 1 KB whose answer has a field too many, each measured by itself, in microseconds:
 
 {_table(["", "µs"], [[name, f"{found:.1f}"] for name, found in steps.items()])}
-About twenty-five functions are called, none of them for long; `tests/test_counted_work.py` holds that number. Of an answer
-of 100 KB, one look at each of its bytes is nearly all there is. Of an event, a third is the decoder that tells whether
-it has only fields of its kind, and the rest is to find its data and to hand the message on.
+About twenty-five functions are called, none of them for long; `tests/test_counted_work.py` holds that number. Of an
+answer of 100 KB, one look at each of its bytes is nearly all there is. Of an event, a third is the decoder that tells
+whether it has only fields of its kind, and the rest is to find its data and to hand the message on.
 
 A processor that has done something else meanwhile has forgotten the way: where each request follows one of a Starlette
 app, the same request costs {cold:.1f} µs above the bare app instead of {alone:.1f}. That is why ratios under a server
