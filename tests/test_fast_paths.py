@@ -20,6 +20,7 @@ from openai_middleware.contract import Contract
 from openai_middleware.errors import OpenAIError, RateLimitError
 from openai_middleware.frontend import Frontend
 from openai_middleware.mapping.json_codec import UNDECODABLE
+from openai_middleware.mapping.rule import BodyMapping
 from tests.support.drivers import App, Header, Message, Script, part, request, start
 
 SHIPPED = Path(contract.__file__).with_name("openai.json")
@@ -163,6 +164,13 @@ def test_answers_that_are_tested_first_leave_as_all_others_do(  # O1 O2 O4
     for found, fill in zip(objects, [*is_full, *[False] * 4], strict=False):
         body = ("{" + ", ".join([*(full if fill else []), *found]) + "}").encode("utf-8", "surrogatepass")
         assert Asked(short, body) == Asked(long, body)
+
+
+def test_an_answer_with_nothing_but_fields_that_are_left_out_is_an_empty_object() -> None:  # O2
+    mapping = ResponseMapping([BodyMapping("a", "a")])
+    for _ in range(3):
+        assert mapping.apply(b'{"a":1,"junk":2}') == b'{"a":1}'
+    assert mapping.apply(b'{"junk":2}') == b"{}"
 
 
 CHAT_BODIES = members(st.sampled_from(["model", "messages", "stream", "mod\\u0065l", "junk", "\u00e4"]), VALUES)

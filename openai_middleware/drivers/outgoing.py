@@ -178,8 +178,7 @@ class Outgoing:
             raise RuntimeError("The app sent a second http.response.start.")
         given = start.get("headers", ())
         # ASGI allows any iterable; one that can be read only once is read here.
-        if type(given) is not list and not isinstance(given, (list, tuple)):
-            given = list(given)
+        given = given if isinstance(given, (list, tuple)) else list(given)
         headers = identified(given, self._exchange.request_id)
         self._held, self._headers = [start], headers
         if start["status"] == 500 and isinstance(sys.exc_info()[1], OpenAIError) and not start.get("trailers"):

@@ -38,8 +38,8 @@ class JSONReply(JSONAnswer, kw_only=True, eq=False):
     def finish(self) -> bytes:
         """See `Answer.finish`."""
         if not self.asks_for_stream and self.chunks and self.chunks[0].startswith(b"{"):
-            # An object, and asked for. Nearly all are: `super()` would cost more than the look.
-            return JSONAnswer.finish(self)
+            # An object, and asked for.
+            return super().finish()
         form = self.form
         plain = self._plain_value()
         if isinstance(plain, str) and form.render is not None:

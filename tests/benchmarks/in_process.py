@@ -3,8 +3,8 @@
 A raw ASGI driver and a raw ASGI app, so that nothing but the middleware is measured. All rows are measured in turn in
 one process and the least of the rounds is kept: other work on the machine only adds. Units are round trips of JSON
 through orjson, measured in the same rounds: J is that of the 1 KB request body, rt that of the answer or event at hand.
-Of several processes the median counts: where things come to lie in memory makes a fifth of a difference, for as long as
-a process runs.
+Of several processes the median counts: where things come to lie in memory makes a difference of up to a third, for as
+long as a process runs.
 """
 
 import argparse
