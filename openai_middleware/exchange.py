@@ -1,8 +1,10 @@
 """One request of the API and the answer to it: every decision of the protocol, free of I/O."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
+
+import msgspec
 
 from openai_middleware.answer.answer import Answer
 from openai_middleware.answer.event_stream import EventStream
@@ -17,9 +19,6 @@ from openai_middleware.headers import (
     identified,
     is_json,
     media_type,
-    new_request_id,
-    sent_request_id,
-    type_and_encoding,
 )
 from openai_middleware.keeping import RouteStore
 from openai_middleware.replies.reply_form import JSONReply
@@ -29,7 +28,6 @@ from openai_middleware.request.body import (
     UnreadBody,
     declared_length,
     decode_body,
-    is_for_the_app,
     too_large,
 )
 from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, AppRequest, Arguments, OpenAICall, merge_params
@@ -42,30 +40,15 @@ _UNENCODED: Final = ("", "identity")
 _WITHOUT_DOCUMENT: Final = {204, 205, 206}
 # What an app answers that has no such route, or none for the method.
 _WITHOUT_ROUTE: Final = {404, 405}
-# Headers that an app could answer with something that is no whole document.
-_OF_ENCODING: Final = frozenset((b"accept-encoding",))
-_OF_PARTS: Final = _OF_ENCODING | {b"range", b"if-range"}
-# And what describes a body in whose place a rewrite puts another.
-_OF_OLD_BODY: Final = frozenset(
-    (
-        *(CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, b"transfer-encoding", b"expect"),
-        *(b"content-md5", b"digest", b"content-digest", b"repr-digest"),
-    )
-)
-
-# How long the names are that are looked for in every request: others need no second look.
-_SIZES: Final = frozenset(map(len, (CONTENT_TYPE, CONTENT_LENGTH, REQUEST_ID, *_OF_PARTS)))
 # What the client sends under these names is never a parameter.
 _RESERVED: Final = frozenset((REQUEST_PATH, REQUEST_METHOD))
-# What nearly every request has, and no other needs a longer look.
-_OF_JSON: Final = (b"application/json", None)
 _NOTHING: Final[Mapping[str, str]] = {}
 
 
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """A request that belongs to the OpenAI API, and the answer to it.
 
-    Args:
+    Attributes:
         route: What the endpoints that match it mean.
         method: The HTTP method, in capitals.
         path: The decoded path, relative to where the app is mounted.
@@ -73,113 +56,52 @@ class Exchange:
         mount: The path at which the app is mounted.
         path_params: The path parameters.
         query: The query string as it was sent.
-        headers: The request headers.
-
-    Attributes:
+        headers: The request headers that the app sees.
+        content_length: What the request says of the length of its body.
+        request_id: The id of the request: the one that it brings along, else a new one.
         takes_body: Whether the driver reads the request body before `receive`; otherwise it leaves it to the app.
         handler: What answers instead of the app, or None.
         rewrite: What makes another request of the one that `receive` returns, or None.
         store: What keeps the answer, or reads what was kept; or None. It prepares the request before `rewrite` does.
-        mount: The path at which the app is mounted.
-        request_id: The id of the request: the one that it brings along, else a new one.
-
-    Raises:
-        RequestTooLargeError: The declared length of the body is over the limit.
+        query_params: The query parameters, after `receive`.
+        asks_for_stream: Whether the client asks for events, after `receive`.
+        call: The call, after `receive`.
     """
 
-    __slots__ = (
-        "_app_path",
-        "_asks_for_stream",
-        "_body_reader",
-        "_call",
-        "_content_length",
-        "_headers",
-        "_method",
-        "_path",
-        "_path_params",
-        "_query",
-        "_query_params",
-        "_route",
-        "_url_info",
-        "handler",
-        "mount",
-        "request_id",
-        "rewrite",
-        "store",
-        "takes_body",
-    )
-
-    def __init__(
-        self,
-        route: Route,
-        method: str,
-        path: str,
-        app_path: str,
-        mount: str,
-        path_params: dict[str, str],
-        query: bytes,
-        headers: Iterable[Header],
-    ) -> None:
-        self._route = route
-        self._method = method
-        self._path = path
-        self._app_path = app_path
-        self._path_params = path_params
-        self._query = query
-        self._url_info = {REQUEST_PATH: path, REQUEST_METHOD: method} if route.includes_url_info else _NOTHING
-        self._asks_for_stream = False
-        self._call: OpenAICall | None = None
-        self._query_params: dict[str, Any] = {}
-        self.mount = mount
-        self.handler: HandlerSource | None = route.handler
-        self.rewrite: AppRewrite | None = route.rewrite
-        self.store: RouteStore | None = route.store
-        left_out = _OF_ENCODING if route.response_mapping is None and route.rewrite is None else _OF_PARTS
-        content_type = content_length = sent_id = None
-        kept: list[Header] = []
-        for header in headers:
-            name = header[0]
-            if len(name) in _SIZES:
-                name = name.lower()
-                if name in left_out:
-                    continue
-                # Of one that comes twice, the last counts.
-                if name == CONTENT_TYPE:
-                    content_type = header[1]
-                elif name == CONTENT_LENGTH:
-                    content_length = header[1]
-                elif name == REQUEST_ID:
-                    sent_id = header[1]
-            kept.append(header)
-        self.request_id = (sent_request_id(sent_id) if sent_id is not None else None) or new_request_id()
-        self.takes_body = content_type in _OF_JSON or not is_for_the_app(content_type)
-        if route.rewrite is not None and self.takes_body:
-            kept = [header for header in kept if header[0].lower() not in _OF_OLD_BODY]
-        self._headers = kept
-        self._content_length = content_length
-        self._body_reader: BodyReader | None = None
-        limit = route.max_body_size
-        is_long = content_length is not None and len(content_length) >= route.digits_of_more
-        if limit is not None and is_long and self.takes_body and (declared_length(content_length) or 0) > limit:
-            error = too_large(limit)
-            self.refuse(error)
-            raise error
+    route: Route
+    method: str
+    path: str
+    app_path: str
+    mount: str
+    path_params: dict[str, str]
+    query: bytes
+    headers: Sequence[Header]
+    content_length: bytes | None
+    request_id: str
+    takes_body: bool
+    handler: HandlerSource | None
+    rewrite: AppRewrite | None
+    store: RouteStore | None
+    query_params: dict[str, Any] = {}
+    asks_for_stream: bool = False
+    call: OpenAICall | None = None
+    _body_reader: BodyReader | None = None
 
     @property
     def name(self) -> str:
         """The operation, or the endpoint's key, for messages."""
-        return self._route.name
+        return self.route.name
 
     @property
     def body_reader(self) -> BodyReader | None:
         """What the driver feeds with a request body that comes in pieces; None where it leaves the body to the app."""
         if self._body_reader is None and self.takes_body:
-            self._body_reader = BodyReader(declared_length(self._content_length), self._route.max_body_size)
+            self._body_reader = BodyReader(declared_length(self.content_length), self.route.max_body_size)
         return self._body_reader
 
     def refuse(self, error: OpenAIError) -> None:
         """Log that the request is refused with this error, before the app has seen it, and give the error its id."""
-        log_refusal(error, self._route.name, self.request_id)
+        log_refusal(error, self.route.name, self.request_id)
 
     def identified(self, headers: Sequence[Header]) -> Sequence[Header]:
         """The headers of an answer with the request's id, where they have none: the very same where they have one."""
@@ -197,54 +119,59 @@ class Exchange:
                 wrong type, or a name was sent in two places.
             UnprocessableEntityError: A mandatory field is absent.
         """
-        route = self._route
+        route = self.route
         mapping = route.request_mapping
-        is_for_app = self.handler is None and self.rewrite is None and self.store is None
         try:
-            if body is not None and route.max_body_size is not None and len(body) > route.max_body_size:
+            if body is not None and len(body) > route.max_body_size:
                 raise too_large(route.max_body_size)
             is_stream = None
-            if body and mapping is not None and is_for_app and not self._query and not self._path_params:
+            if body and mapping is not None and route.is_plain and not self.query and not self.path_params:
                 is_stream = mapping.asks_for_stream(body)
                 if is_stream is not None:
-                    arguments = Arguments(UnreadBody(mapping, body, self._url_info))
+                    arguments = Arguments(
+                        UnreadBody(mapping, body, self._url_info() if route.includes_url_info else _NOTHING)
+                    )
             if is_stream is None:
                 found = self._found(body)
                 arguments = Arguments(found)
                 is_stream = found[2].get("stream") is True
-            self._asks_for_stream = is_stream
+            self.asks_for_stream = is_stream
         except OpenAIError as error:
             self.refuse(error)
             raise
-        call = self._call = OpenAICall(
+        call = self.call = OpenAICall(
             operation=route.operation,
-            method=self._method,
-            path=self._path,
-            path_params=self._path_params,
-            query_params=self._query_params,
+            method=self.method,
+            path=self.path,
+            path_params=self.path_params,
+            query_params=self.query_params,
             arguments=arguments,
-            request_headers=self._headers,
+            request_headers=self.headers,
             request_id=self.request_id,
         )
-        return AppRequest(call=call, method=self._method, path=self._app_path, headers=self._headers, body=body)
+        return AppRequest(call=call, method=self.method, path=self.app_path, headers=self.headers, body=body)
+
+    def _url_info(self) -> Mapping[str, str]:
+        return {REQUEST_PATH: self.path, REQUEST_METHOD: self.method}
 
     def _found(self, body: bytes | None) -> Found:
         """What the body says, with the query and the path, and all that there is to refuse in it."""
-        route = self._route
+        route = self.route
         mapping = route.request_mapping
         body_params: dict[str, Any] = {}
         decoded = decode_body(body, is_json=mapping is not None) if body else None
-        if self._query:
-            self._query_params = parse_query(self._query, route.query_types, _RESERVED)
+        if self.query:
+            self.query_params = parse_query(self.query, route.query_types, _RESERVED)
         if mapping is not None and body is not None:
             body_params = mapping.extract(decoded)
         elif mapping is not None and not route.takes_multipart:
             mapping.refuse("a multipart or octet-stream body")
-        if self._query_params or self._path_params:
-            kwargs = merge_params(body_params, self._query_params, self._path_params)
+        if self.query_params or self.path_params:
+            kwargs = merge_params(body_params, self.query_params, self.path_params)
         else:
             kwargs = body_params.copy()
-        kwargs |= self._url_info
+        if route.includes_url_info:
+            kwargs |= self._url_info()
         return decoded, body_params, kwargs
 
     def answer(self, status: int, headers: Sequence[Header]) -> Answer | None:
@@ -254,33 +181,58 @@ class Exchange:
             status: The app's status.
             headers: The app's headers. Nothing keeps a driver from asking again, for another answer that replaces it.
         """
-        if not 200 <= status < 300 or status in _WITHOUT_DOCUMENT or self._method == "HEAD":
-            if status in _WITHOUT_ROUTE and self.rewrite is not None:
-                self.rewrite.refused(status, self._path)
-            return None
-        content_type, encoding = type_and_encoding(headers)
-        if encoding and media_type(encoding) not in _UNENCODED:
-            return None
-        call = self._call
-        if call is not None and call.delivery.is_final:
-            return None
-        kind = "application/json" if content_type == b"application/json" else media_type(content_type)
-        if self.rewrite is not None and call is not None:
-            return self.rewrite.answer(
-                call,
-                kind,
-                headers,
-                is_stream=self._asks_for_stream,
-                native=partial(self._native_answer, kind, headers),
-            )
-        return self._native_answer(kind, headers)
+        return self.begin(status, headers, identifies=False)[1]
 
-    def _native_answer(self, kind: str, headers: Sequence[Header]) -> Answer | None:
+    def begin(
+        self, status: int, headers: Sequence[Header], *, identifies: bool = True
+    ) -> tuple[Sequence[Header], Answer | None]:
+        """What `identified` and `answer` return, by one look at the headers.
+
+        Args:
+            status: The app's status.
+            headers: The app's headers.
+            identifies: Whether the headers get the request's id.
+        """
+        content_type = encoding = b""
+        length: bytes | None = None
+        for name, value in headers:
+            # Names of other lengths are not worth a second look.
+            size = len(name)
+            if size == 12:
+                name = name.lower()
+                if name == CONTENT_TYPE:
+                    content_type = value
+                elif name == REQUEST_ID:
+                    identifies = False
+            elif size == 14 and name.lower() == CONTENT_LENGTH:
+                # None of several is right.
+                length = value if length is None else b""
+            elif size == 16 and name.lower() == CONTENT_ENCODING:
+                encoding = value
+        if identifies:
+            headers = [*headers, (REQUEST_ID, self.request_id.encode())]
+        if (status != 200 and (not 200 < status < 300 or status in _WITHOUT_DOCUMENT)) or self.method == "HEAD":
+            if status in _WITHOUT_ROUTE and self.rewrite is not None:
+                self.rewrite.refused(status, self.path)
+            return headers, None
+        if encoding and media_type(encoding) not in _UNENCODED:
+            return headers, None
+        call = self.call
+        if call is not None and call.delivery.is_final:
+            return headers, None
+        kind = "application/json" if content_type == b"application/json" else media_type(content_type)
+        native = self._native_answer
+        if self.rewrite is None or call is None:
+            return headers, native(kind, headers, length)
+        is_stream, native = self.asks_for_stream, partial(native, kind, headers, length)
+        return headers, self.rewrite.answer(call, kind, headers, is_stream=is_stream, native=native)
+
+    def _native_answer(self, kind: str, headers: Sequence[Header], length: bytes | None) -> Answer | None:
         """What becomes of OpenAI's own objects, and of plain answers."""
-        route = self._route
+        route = self.route
         if kind == "text/event-stream":
             stream = EventStream(route.event_mapping, headers, route.name, self.request_id)
-            if route.reply_form is not None and not self._asks_for_stream:
+            if route.reply_form is not None and not self.asks_for_stream:
                 return route.reply_form.collected(stream, route.response_mapping, headers, self.request_id)
             if route.may_stream:
                 self._expect(is_stream=True)
@@ -296,20 +248,21 @@ class Exchange:
                     route.response_mapping,
                     headers,
                     self.request_id,
+                    length,
                     form=route.reply_form,
-                    call=self._call,
-                    asks_for_stream=self._asks_for_stream,
+                    call=self.call,
+                    asks_for_stream=self.asks_for_stream,
                 )
-            return JSONAnswer(route.name, route.response_mapping, headers, self.request_id)
+            return JSONAnswer(route.name, route.response_mapping, headers, self.request_id, length)
         if kind == "text/plain" and route.reply_form is not None:
-            return route.reply_form.text(self._call, headers, is_stream=self._asks_for_stream)
+            return route.reply_form.text(self.call, headers, is_stream=self.asks_for_stream)
         return None
 
     def _expect(self, *, is_stream: bool) -> None:
         """Say in the log that the answer is not what the client waits for."""
-        if is_stream is not self._asks_for_stream:
+        if is_stream is not self.asks_for_stream:
             asked, came = ("JSON", "an event stream") if is_stream else ("an event stream", "JSON")
-            self._route.once.warn(
-                f"{self._route.name}: the client asked for {asked}, and the app answered with {came}. "
+            self.route.once.warn(
+                f"{self.route.name}: the client asked for {asked}, and the app answered with {came}. "
                 'Answer with text/event-stream where the request has "stream": true, and with JSON otherwise.'
             )

@@ -12,6 +12,7 @@ from openai_middleware.errors import MethodNotAllowedError, NotFoundError, OpenA
 from openai_middleware.exchange import Exchange
 from openai_middleware.features import features_of
 from openai_middleware.headers import Header, request_id_in
+from openai_middleware.opening import opened
 from openai_middleware.options import DEFAULT_MAX_BODY_SIZE, Options
 from openai_middleware.request.path import RequestPath, normalised
 from openai_middleware.request.path_template import shape_of
@@ -161,7 +162,7 @@ class Frontend:
         if match is None:
             return None
         compiled = self._route
-        return Exchange(
+        return opened(
             compiled(match.targets), method, decoded, app_path, mount, match.path_params.copy(), query, headers
         )
 

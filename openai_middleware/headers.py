@@ -85,20 +85,6 @@ def request_id_in(headers: Iterable[Header]) -> str:
     return next((found for found in own if found), None) or new_request_id()
 
 
-def type_and_encoding(headers: Iterable[Header]) -> tuple[bytes, bytes]:
-    """The Content-Type and the Content-Encoding of an answer, the last of each; empty where there is none."""
-    content_type = encoding = b""
-    for name, value in headers:
-        # Names of other lengths are not worth a second look.
-        size = len(name)
-        if size == 12:
-            if name.lower() == CONTENT_TYPE:
-                content_type = value
-        elif size == 16 and name.lower() == CONTENT_ENCODING:
-            encoding = value
-    return content_type, encoding
-
-
 def identified(headers: Sequence[Header], request_id: str) -> Sequence[Header]:
     """The headers of an answer with an `x-request-id`: the very same where they have one."""
     for name, _ in headers:
@@ -129,7 +115,7 @@ def charset(value: bytes) -> str:
 
 def describing(headers: Sequence[Header], body: bytes, left_out: Collection[bytes] = OF_OLD_BYTES) -> list[Header]:
     """The headers of an answer that had other bytes than `body`: a right Content-Length, nothing of the old bytes."""
-    length = b"%d" % len(body)
+    length = str(len(body)).encode()
     described: list[Header] = []
     has_length = False
     for header in headers:
@@ -146,18 +132,6 @@ def describing(headers: Sequence[Header], body: bytes, left_out: Collection[byte
     if not has_length:
         described.append((b"content-length", length))
     return described
-
-
-def measuring(headers: Sequence[Header], body: bytes) -> Sequence[Header]:
-    """The headers of an answer that has always had these bytes: the very same, or with a right Content-Length."""
-    length = b"%d" % len(body)
-    has_length = False
-    for name, value in headers:
-        if len(name) == 14 and name.lower() == CONTENT_LENGTH:
-            if has_length or value != length:
-                return describing(headers, body, ())
-            has_length = True
-    return headers
 
 
 def streaming(headers: Sequence[Header]) -> list[Header]:

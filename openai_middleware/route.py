@@ -5,6 +5,7 @@ a handler that answers instead of the app.
 """
 
 import logging
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -162,8 +163,9 @@ class Route(msgspec.Struct, frozen=True):
         store: What keeps the answers, or reads what was kept; or None.
         once: What has been said in the log, of this route and of those compiled with it.
         includes_url_info: Whether the kwargs hold path and method.
-        max_body_size: How many bytes a body may have that is read here, or None.
+        max_body_size: How many bytes a body may have that is read here.
         digits_of_more: How many digits the length of a larger body has at least.
+        is_plain: Whether the app gets the request as it is: it has no handler, rewrite or store.
     """
 
     name: str
@@ -181,8 +183,9 @@ class Route(msgspec.Struct, frozen=True):
     store: RouteStore | None = None
     once: Once = msgspec.field(default_factory=Once)
     includes_url_info: bool = False
-    max_body_size: int | None = None
-    digits_of_more: int = 0
+    max_body_size: int = sys.maxsize
+    digits_of_more: int = len(str(sys.maxsize))
+    is_plain: bool = False
 
 
 Feature = Callable[[Route], Route]
@@ -205,7 +208,7 @@ class RouteCompiler:
     Args:
         contract: What the streams of operations are looked up in.
         includes_url_info: See `Route`.
-        max_body_size: See `Route`.
+        max_body_size: See `Route`; None is no limit.
         absent_optional: See `ResponseMapping`.
         extra_fields: See `ResponseMapping`.
         features: What is applied to each route, in this order.
@@ -222,7 +225,7 @@ class RouteCompiler:
     ) -> None:
         self._contract = contract
         self._includes_url_info = includes_url_info
-        self._max_body_size = max_body_size
+        self._max_body_size = sys.maxsize if max_body_size is None else max_body_size
         self._absent_optional: AbsentOptional = absent_optional
         self._extra_fields: ExtraFields = extra_fields
         self._features = features
@@ -253,11 +256,12 @@ class RouteCompiler:
             once=self._once,
             includes_url_info=self._includes_url_info,
             max_body_size=self._max_body_size,
-            digits_of_more=len(str((self._max_body_size or 0) + 1)),
+            digits_of_more=len(str(self._max_body_size + 1)),
         )
         for feature in self._features:
             route = feature(route)
-        return route
+        is_plain = route.handler is None and route.rewrite is None and route.store is None
+        return msgspec.structs.replace(route, is_plain=is_plain)
 
     def _response_mapping(
         self, rules: Sequence[BodyMapping], nullable: Sequence[str], operation: Operation | None

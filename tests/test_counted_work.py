@@ -26,11 +26,11 @@ ROWS = {row.name: row for row in rows()}
 CALLS = {
     "matches nothing": 2,
     "nothing below the prefix": 5,
-    "1 KB, field dropped": 26,
-    "1 KB, clean": 25,
-    "template GET of 150, answer mapped": 29,
-    "100 KB, field dropped": 26,
-    "4 MB, field dropped": 26,
+    "1 KB, field dropped": 24,
+    "1 KB, clean": 22,
+    "template GET of 150, answer mapped": 27,
+    "100 KB, field dropped": 24,
+    "4 MB, field dropped": 24,
 }
 CALLS_OF_EVENTS = {
     "chat event, clean": 3,

@@ -184,7 +184,7 @@ def received(frontend: Frontend, body: bytes) -> tuple[Any, ...]:
     assert exchange is not None
     try:
         call = exchange.receive(body).call
-        return call.body, call.kwargs, call.body_params, exchange._asks_for_stream
+        return call.body, call.kwargs, call.body_params, exchange.asks_for_stream
     except OpenAIError as error:
         return type(error), str(error), error.param, error.code
 

@@ -22,7 +22,7 @@ FLOORS = [
     {"replies"},
     {"route"},
     {"exchange", "handlers"},
-    {"rewrites", "store"},
+    {"opening", "rewrites", "store"},
     {"options"},
     {"checked_options"},
     {"features"},

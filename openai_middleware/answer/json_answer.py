@@ -7,7 +7,7 @@ import msgspec
 
 from openai_middleware.answer.response_mapping import MissingFieldError, ResponseMapping
 from openai_middleware.errors import UnprocessableEntityError
-from openai_middleware.headers import Header, describing, measuring
+from openai_middleware.headers import Header, describing
 from openai_middleware.mapping.json_codec import UNDECODABLE, reason_of
 
 logger = logging.getLogger("openai_middleware")
@@ -21,12 +21,14 @@ class JSONAnswer(msgspec.Struct, eq=False):
         mapping: What becomes of the document.
         headers: The app's headers.
         request_id: The id of the request, for the log.
+        length: The app's Content-Length; None where it gives none, empty where it gives several.
     """
 
     name: str
     mapping: ResponseMapping
     headers: Sequence[Header]
     request_id: str = ""
+    length: bytes | None = None
     is_stream: bool = False
     is_changed: bool = False
     is_complete: bool = False
@@ -55,8 +57,8 @@ class JSONAnswer(msgspec.Struct, eq=False):
             if mapped is not body:
                 self.is_changed = True
                 self.headers = describing(self.headers, mapped)
-            elif (headers := measuring(self.headers, mapped)) is not self.headers:
-                self.headers = headers
+            elif self.length is not None and self.length != str(len(mapped)).encode():
+                self.headers = describing(self.headers, mapped, ())
         self.is_complete = self.has_started = True
         return mapped
 

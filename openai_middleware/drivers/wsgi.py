@@ -193,9 +193,8 @@ class _Outgoing:
         if self.has_started:
             return self._start_response(status, headers, exc_info)
         given = as_bytes(headers)
-        sent = self._exchange.identified(given)
+        sent, self._answer = self._exchange.begin(int(status[:3]), given)
         self._start = (status, headers if sent is given else as_text(sent))
-        self._answer = self._exchange.answer(int(status[:3]), sent)
         return self.write
 
     def write(self, data: bytes) -> None:

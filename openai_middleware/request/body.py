@@ -45,12 +45,12 @@ class BodyReader:
 
     Args:
         content_length: The length that the request declares, or None.
-        limit: How many bytes there may be, or None.
+        limit: How many bytes there may be.
     """
 
     __slots__ = ("_body", "_limit", "content_length")
 
-    def __init__(self, content_length: int | None, limit: int | None) -> None:
+    def __init__(self, content_length: int | None, limit: int) -> None:
         self.content_length = content_length
         self._limit = limit
         self._body: bytes | bytearray = b""
@@ -78,7 +78,7 @@ class BodyReader:
                 # One buffer that grows: a list of one-byte chunks takes a hundred times their size.
                 self._body = bytearray(self._body)
             self._body += chunk
-        if self._limit is not None and len(self._body) > self._limit:
+        if len(self._body) > self._limit:
             raise too_large(self._limit)
 
     def end(self) -> bytes:

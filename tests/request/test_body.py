@@ -1,6 +1,7 @@
 """The reader of request bodies: any split, any limit, any declared length."""
 
 import json
+import sys
 from contextlib import nullcontext
 from itertools import accumulate
 
@@ -13,9 +14,10 @@ from openai_middleware.request.body import MAX_VALUES, BodyReader, declared_leng
 
 CHUNKS = st.lists(st.binary(max_size=6), max_size=6)
 SIZES = st.none() | st.integers(0, 40)
+LIMITS = st.integers(0, 40) | st.just(sys.maxsize)
 
 
-def read(chunks: list[bytes], length: int | None, limit: int | None, *, is_complete: bool) -> bytes | type[OpenAIError]:
+def read(chunks: list[bytes], length: int | None, limit: int, *, is_complete: bool) -> bytes | type[OpenAIError]:
     """The body of these chunks, or what its reader raised."""
     try:
         reader = BodyReader(length, limit)
@@ -26,21 +28,19 @@ def read(chunks: list[bytes], length: int | None, limit: int | None, *, is_compl
         return type(error)
 
 
-def expected(
-    chunks: list[bytes], length: int | None, limit: int | None, *, is_complete: bool
-) -> bytes | type[OpenAIError]:
+def expected(chunks: list[bytes], length: int | None, limit: int, *, is_complete: bool) -> bytes | type[OpenAIError]:
     """The same, by another way than the code's."""
     body = b"".join(chunks)
-    if limit is not None and len(body) > limit:
+    if len(body) > limit:
         return RequestTooLargeError
     if not is_complete and length is not None and len(body) < length:
         return BadRequestError
     return body
 
 
-@given(CHUNKS, SIZES, SIZES, st.booleans())
+@given(CHUNKS, SIZES, LIMITS, st.booleans())
 def test_body_is_that_of_its_chunks_within_limit_and_length(  # B11 E2 W1
-    chunks: list[bytes], length: int | None, limit: int | None, is_complete: bool
+    chunks: list[bytes], length: int | None, limit: int, is_complete: bool
 ) -> None:
     assert read(chunks, length, limit, is_complete=is_complete) == expected(
         chunks, length, limit, is_complete=is_complete
@@ -62,7 +62,7 @@ def test_reading_stops_at_the_first_chunk_over_the_limit(chunks: list[bytes], li
 
 @given(CHUNKS)
 def test_size_is_what_has_come(chunks: list[bytes]) -> None:  # E2
-    reader = BodyReader(None, None)
+    reader = BodyReader(None, sys.maxsize)
     for count, chunk in enumerate(chunks, 1):
         reader.feed(chunk)
         assert reader.size == sum(map(len, chunks[:count]))
@@ -71,7 +71,7 @@ def test_size_is_what_has_come(chunks: list[bytes]) -> None:  # E2
 @given(st.lists(st.binary(min_size=1, max_size=6), min_size=2, max_size=6))
 def test_chunks_of_the_caller_stay_as_they_are(chunks: list[bytes]) -> None:  # O9
     before = [bytes(bytearray(chunk)) for chunk in chunks]
-    read(chunks, None, None, is_complete=True)
+    read(chunks, None, sys.maxsize, is_complete=True)
     assert chunks == before
 
 
