@@ -25,12 +25,19 @@ from openai_middleware.replies.reply_form import JSONReply
 from openai_middleware.request.body import (
     BodyReader,
     Found,
-    UnreadBody,
     declared_length,
     decode_body,
     too_large,
 )
-from openai_middleware.request.call import REQUEST_METHOD, REQUEST_PATH, AppRequest, Arguments, OpenAICall, merge_params
+from openai_middleware.request.call import (
+    REQUEST_METHOD,
+    REQUEST_PATH,
+    AppRequest,
+    Arguments,
+    OpenAICall,
+    UnreadArguments,
+    merge_params,
+)
 from openai_middleware.request.query import parse_query
 from openai_middleware.request.refusal import log_refusal
 from openai_middleware.route import AppRewrite, HandlerSource, Route
@@ -45,7 +52,7 @@ _RESERVED: Final = frozenset((REQUEST_PATH, REQUEST_METHOD))
 _NOTHING: Final[Mapping[str, str]] = {}
 
 
-class Exchange(msgspec.Struct, eq=False):
+class Exchange(msgspec.Struct, eq=False, gc=False):
     """A request that belongs to the OpenAI API, and the answer to it.
 
     Attributes:
@@ -127,15 +134,15 @@ class Exchange(msgspec.Struct, eq=False):
             is_stream = None
             if body and mapping is not None and route.is_plain and not self.query and not self.path_params:
                 is_stream = mapping.asks_for_stream(body)
-                if is_stream is not None:
-                    arguments = Arguments(
-                        UnreadBody(mapping, body, self._url_info() if route.includes_url_info else _NOTHING)
-                    )
-            if is_stream is None:
+            arguments: Arguments | UnreadArguments
+            if is_stream is None or mapping is None or body is None:
                 found = self._found(body)
                 arguments = Arguments(found)
                 is_stream = found[2].get("stream") is True
-            self.asks_for_stream = is_stream
+            else:
+                arguments = UnreadArguments(mapping, body, self._url_info() if route.includes_url_info else _NOTHING)
+            if is_stream:
+                self.asks_for_stream = True
         except OpenAIError as error:
             self.refuse(error)
             raise

@@ -37,7 +37,10 @@ class Answer(Protocol):
     is_stream: bool
     is_changed: bool
     is_complete: bool
-    has_started: bool
+
+    @property
+    def has_started(self) -> bool:
+        """See above."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Take some bytes of the app, and return those that leave now."""

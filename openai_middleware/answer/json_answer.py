@@ -13,7 +13,7 @@ from openai_middleware.mapping.json_codec import UNDECODABLE, reason_of
 logger = logging.getLogger("openai_middleware")
 
 
-class JSONAnswer(msgspec.Struct, eq=False):
+class JSONAnswer(msgspec.Struct, eq=False, gc=False):
     """See `Answer`.
 
     Args:
@@ -32,8 +32,12 @@ class JSONAnswer(msgspec.Struct, eq=False):
     is_stream: bool = False
     is_changed: bool = False
     is_complete: bool = False
-    has_started: bool = False
     chunks: list[bytes] = msgspec.field(default_factory=list)
+
+    @property
+    def has_started(self) -> bool:
+        """See `Answer`."""
+        return self.is_complete
 
     def feed(self, chunk: bytes) -> bytes:
         """See `Answer.feed`."""
@@ -59,7 +63,7 @@ class JSONAnswer(msgspec.Struct, eq=False):
                 self.headers = describing(self.headers, mapped)
             elif self.length is not None and self.length != str(len(mapped)).encode():
                 self.headers = describing(self.headers, mapped, ())
-        self.is_complete = self.has_started = True
+        self.is_complete = True
         return mapped
 
     def fail(self, error: BaseException) -> bytes:

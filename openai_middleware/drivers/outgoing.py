@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext, suppress
+from typing import Final
 
 from openai_middleware.answer.answer import Answer
 from openai_middleware.errors import OpenAIError
@@ -64,7 +65,7 @@ class Outgoing:
         self._receive = receive
         self._send = send
         # The state: what takes the app's next message. It is no bound method, which would hold this in turn.
-        self._take: Callable[[Outgoing, Message], Awaitable[None]] = Outgoing._waiting
+        self._take: Callable[[Outgoing, Message], Awaitable[None]] = _WAITING
         self._answer: Answer | None = None
         # The same in the middle of a stream.
         self._stream: Answer | None = None
@@ -109,7 +110,7 @@ class Outgoing:
         await (self._end_task or self._end())
 
     async def _end(self) -> None:
-        if self._take is Outgoing._suspended:
+        if self._take is _SUSPENDED:
             await self._forward(self._released())
         elif self._last is not None:
             await self._forward(self._ended())
@@ -131,18 +132,18 @@ class Outgoing:
             self._held = self._last = None
             await self._forward(self._replaced_by(error))
             return True
-        if self._take is Outgoing._suspended:
+        if self._take is _SUSPENDED:
             await self._forward(self._released())
         elif self._answer is not None and self._is_unfinished:
-            self._last, self._stream, self._take = None, None, Outgoing._passing
+            self._last, self._stream, self._take = None, None, _PASSING
             with suppress(OSError):
-                await self._forward(({"type": "http.response.body", "body": self._answer.fail(error)},))
+                await self._forward([{"type": "http.response.body", "body": self._answer.fail(error)}])
         return False
 
     @property
     def _is_unfinished(self) -> bool:
         """Whether something has left, and the server waits for more of it."""
-        return self.has_started and not self._is_broken and self._take in (Outgoing._streaming, Outgoing._ending)
+        return self.has_started and not self._is_broken and self._take in (_STREAMING, _ENDING)
 
     def _waiting(self, message: Message) -> Awaitable[None]:
         if message["type"] != "http.response.start":
@@ -154,19 +155,19 @@ class Outgoing:
         self._held = [message]
         if status == 500 and isinstance(sys.exc_info()[1], OpenAIError) and not message.get("trailers"):
             self._headers = self._exchange.identified(given)
-            self._take, self.is_withholding = Outgoing._suspended, True
+            self._take, self.is_withholding = _SUSPENDED, True
             return _nothing()
         self._headers, answer = self._exchange.begin(status, given)
         if answer is None:
             return self._forward(self._released())
-        self._answer, self._take = answer, Outgoing._streaming if answer.is_stream else Outgoing._collecting
+        self._answer, self._take = answer, _STREAMING if answer.is_stream else _COLLECTING
         return _nothing()
 
     def _suspended(self, message: Message) -> Awaitable[None]:
         if message["type"] != "http.response.body" or self._held is None:
             return self._other(message)
         if message.get("more_body", False):
-            return self._forward((*self._released(), message))
+            return self._forward([*self._released(), message])
         self._held.append(message)
         return _nothing()
 
@@ -183,10 +184,10 @@ class Outgoing:
             body = answer.finish()
         except OpenAIError as error:
             return self._forward(self._replaced_by(error))
-        self._held, self._take, self.has_started = None, Outgoing._passing, True
+        self._held, self._take, self.has_started = None, _PASSING, True
         if held[0]["headers"] is not answer.headers:
             held[0] = {**held[0], "headers": answer.headers}
-        return self._forward((held[0], {**message, "body": body}) if answer.is_changed else (*held, message))
+        return self._forward([held[0], {**message, "body": body}] if answer.is_changed else [*held, message])
 
     def _streaming(self, message: Message) -> Awaitable[None]:
         answer = self._answer
@@ -198,27 +199,27 @@ class Outgoing:
         if not message.get("more_body", False):
             self._stream = None
             if not answer.is_complete and not self._receiving:
-                self._last, self._take, self.is_withholding = message, Outgoing._ending, True
+                self._last, self._take, self.is_withholding = message, _ENDING, True
                 return self._forward(
-                    (*self._begun(answer), {**message, "body": ready, "more_body": True}) if ready else ()
+                    [*self._begun(answer), {**message, "body": ready, "more_body": True}] if ready else []
                 )
             try:
                 ready += answer.finish()
             except OpenAIError as error:
                 return self._forward(self._replaced_by(error))
-            self._take = Outgoing._passing
+            self._take = _PASSING
         elif not ready:
             return _nothing()
         else:
             self._stream = answer
-        return self._forward((*self._begun(answer), message if ready == part else {**message, "body": ready}))
+        return self._forward([*self._begun(answer), message if ready == part else {**message, "body": ready}])
 
     def _ending(self, message: Message) -> Awaitable[None]:
         return self._other(message)
 
     def _passing(self, message: Message) -> Awaitable[None]:
         # The server's own business: no step more for each message.
-        return self._send(message) if self._queue is None else self._forward((message,))
+        return self._send(message) if self._queue is None else self._forward([message])
 
     def _replaced(self, message: Message) -> Awaitable[None]:
         return _nothing()
@@ -230,38 +231,38 @@ class Outgoing:
             # It would overtake the one that is kept back. Servers say the same of one that has left.
             raise RuntimeError("The app sent a second http.response.start.")
         is_file = kind in ("http.response.pathsend", "http.response.zerocopysend")
-        return self._forward((*(self._released() if is_file else self._ended()), message))
+        return self._forward([*(self._released() if is_file else self._ended()), message])
 
-    def _ended(self) -> Sequence[Message]:
+    def _ended(self) -> list[Message]:
         """The end of a stream whose last body was held back."""
         last, answer = self._last, self._answer
         if last is None or answer is None:
-            return ()
-        self._last, self._stream, self._take = None, None, Outgoing._passing
+            return []
+        self._last, self._stream, self._take = None, None, _PASSING
         try:
             rest = answer.finish()
         except OpenAIError as error:
             return self._replaced_by(error)
-        return (*self._begun(answer), {**last, "body": rest})
+        return [*self._begun(answer), {**last, "body": rest}]
 
-    def _begun(self, answer: Answer) -> Sequence[Message]:
+    def _begun(self, answer: Answer) -> list[Message]:
         """The start of a stream, when its first bytes leave."""
         if not self._held:
-            return ()
+            return []
         [start], self._held = self._held, None
         self.has_started = True
-        return ({**start, "headers": answer.headers},)
+        return [{**start, "headers": answer.headers}]
 
-    def _released(self) -> Sequence[Message]:
+    def _released(self) -> list[Message]:
         """All that was held back, as it is."""
         held, self._held = self._held or [], None
-        self.has_started, self._stream, self._take = True, None, Outgoing._passing
+        self.has_started, self._stream, self._take = True, None, _PASSING
         if held and held[0].get("headers", ()) is not self._headers:
             held[0] = {**held[0], "headers": self._headers}
         return held
 
-    def _replaced_by(self, error: OpenAIError) -> Sequence[Message]:
-        self.has_started, self._take = True, Outgoing._replaced
+    def _replaced_by(self, error: OpenAIError) -> list[Message]:
+        self.has_started, self._take = True, _REPLACED
         return error_messages(error, self._exchange.request_id)
 
     async def _forward_one(self, message: Message) -> None:
@@ -272,7 +273,7 @@ class Outgoing:
             self._is_broken = True
             raise
 
-    async def _forward(self, messages: Sequence[Message]) -> None:
+    async def _forward(self, messages: list[Message]) -> None:
         if self._queue is not None:
             # Another task of the app sends what was held back; this comes after it.
             self._queue.extend(messages)
@@ -282,7 +283,7 @@ class Outgoing:
             if len(messages) == 1:
                 await send(messages[0])
             elif messages:
-                self._queue = queue = list(messages)
+                self._queue = queue = messages
                 try:
                     # It may grow meanwhile.
                     for message in queue:
@@ -292,6 +293,16 @@ class Outgoing:
         except BaseException:
             self._is_broken = True
             raise
+
+
+# By a global name each: an attribute of a class takes several times as long to look up.
+_WAITING: Final = Outgoing._waiting
+_SUSPENDED: Final = Outgoing._suspended
+_COLLECTING: Final = Outgoing._collecting
+_STREAMING: Final = Outgoing._streaming
+_ENDING: Final = Outgoing._ending
+_PASSING: Final = Outgoing._passing
+_REPLACED: Final = Outgoing._replaced
 
 
 async def _nothing() -> None:

@@ -21,7 +21,7 @@ from openai_middleware.request.call import OpenAICall
 _FIRST: Final = re.compile(rb"[ \t\r\n]*([^ \t\r\n])")
 
 
-class JSONReply(JSONAnswer, kw_only=True, eq=False):
+class JSONReply(JSONAnswer, kw_only=True, eq=False, gc=False):
     """A whole JSON answer: a text or plain values that are a reply, or OpenAI's object, turned over where events were
     asked for. See `Answer`.
 
@@ -83,7 +83,7 @@ class JSONReply(JSONAnswer, kw_only=True, eq=False):
         return self._changed(encoded(rendering.whole()), is_stream=False)
 
     def _changed(self, body: bytes, *, is_stream: bool) -> bytes:
-        self.is_changed = self.is_complete = self.has_started = True
+        self.is_changed = self.is_complete = True
         self.headers = streaming(self.headers) if is_stream else as_json(self.headers, body)
         return body
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-import msgspec
 from msgspec import Raw
 
 from openai_middleware.errors import BadRequestError, RequestTooLargeError, UnprocessableEntityError
@@ -243,30 +242,6 @@ class RequestMapping:
         if self._mandatory:
             message = f"The request body must be a JSON object, not {kind}."
             raise UnprocessableEntityError(message, code="invalid_type")
-
-
-class UnreadBody(msgspec.Struct, gc=False):
-    """A body that `RequestMapping.asks_for_stream` has taken, until somebody wants to know what it says.
-
-    Attributes:
-        mapping: What it was taken by.
-        body: The body.
-        url_info: The arguments that do not come from it.
-    """
-
-    mapping: RequestMapping
-    body: bytes
-    url_info: Mapping[str, str]
-
-    def taken_apart(self) -> Found:
-        """What it says: decoded, its arguments, and these with the others.
-
-        Raises:
-            BadRequestError: A number in it is out of range.
-        """
-        decoded = decode_body(self.body, is_json=True)
-        body_params = self.mapping.extract(decoded)
-        return decoded, body_params, {**body_params, **self.url_info}
 
 
 def _source_name(rule: BodyMapping) -> str:

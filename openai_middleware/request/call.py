@@ -7,7 +7,7 @@ import msgspec
 
 from openai_middleware.errors import BadRequestError
 from openai_middleware.headers import Header, Headers
-from openai_middleware.request.body import Found, UnreadBody
+from openai_middleware.request.body import Found, RequestMapping, decode_body
 
 # Where the call travels: in the ASGI scope and in the WSGI environ.
 CALL_KEY: Final = "openai_middleware.call"
@@ -16,7 +16,7 @@ REQUEST_PATH: Final = "mlrun_request_path"
 REQUEST_METHOD: Final = "mlrun_request_method"
 
 
-class Delivery(msgspec.Struct):
+class Delivery(msgspec.Struct, gc=False):
     """What whoever answers a call tells the middleware in front.
 
     Attributes:
@@ -27,14 +27,33 @@ class Delivery(msgspec.Struct):
 
 
 class Arguments(msgspec.Struct):
-    """What a body says, taken apart when somebody asks: most apps read the body themselves.
+    """What a request says.
 
     Attributes:
-        found: The `body`, the `body_params` and the `kwargs` of an `OpenAICall`, or the body that has them. A race of
-            two threads takes it apart twice.
+        found: The `body`, the `body_params` and the `kwargs` of an `OpenAICall`.
     """
 
-    found: Found | UnreadBody
+    found: Found
+
+    def get(self) -> Found:
+        """The three, each the same object every time."""
+        return self.found
+
+
+class UnreadArguments(msgspec.Struct):
+    """The same of a body that is taken apart when somebody asks: most apps read the body themselves.
+
+    Attributes:
+        mapping: What has taken the body by `RequestMapping.asks_for_stream`.
+        body: The body.
+        url_info: The arguments that do not come from it.
+        found: See `Arguments`; None until somebody has asked. A race of two threads takes the body apart twice.
+    """
+
+    mapping: RequestMapping
+    body: bytes
+    url_info: Mapping[str, str]
+    found: Found | None = None
 
     def get(self) -> Found:
         """The three, each the same object every time.
@@ -42,10 +61,11 @@ class Arguments(msgspec.Struct):
         Raises:
             BadRequestError: A number in the body is out of range.
         """
-        found = self.found
-        if isinstance(found, UnreadBody):
-            found = self.found = found.taken_apart()
-        return found
+        if self.found is None:
+            decoded = decode_body(self.body, is_json=True)
+            body_params = self.mapping.extract(decoded)
+            self.found = decoded, body_params, {**body_params, **self.url_info}
+        return self.found
 
 
 class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +92,7 @@ class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     path_params: dict[str, str]
     query_params: dict[str, Any]
-    arguments: Arguments
+    arguments: Arguments | UnreadArguments
     request_headers: Sequence[Header] = ()
     history: Sequence[Mapping[str, Any]] | None = None
     owner: str | None = None
