@@ -181,7 +181,7 @@ class FirstEventDecides:
         self._native = native
         self._answer = as_text
         self._first: EventReader | None = None if native is None else EventReader()
-        self._held = b""
+        self._held = bytearray()
         self.is_stream = as_text.is_stream
         self._followed(b"")
 
@@ -212,7 +212,7 @@ class FirstEventDecides:
         if self._native is not None and (events[0] is DONE or _is_object(events[0])):
             self._answer = self._native
         self._first = None
-        held, self._held = self._held, b""
+        held, self._held = bytes(self._held), bytearray()
         return self._answer.feed(held)
 
 
