@@ -52,7 +52,7 @@ _RESERVED: Final = frozenset((REQUEST_PATH, REQUEST_METHOD))
 _NOTHING: Final[Mapping[str, str]] = {}
 
 
-class Exchange(msgspec.Struct, eq=False, gc=False):
+class Exchange(msgspec.Struct, eq=False):
     """A request that belongs to the OpenAI API, and the answer to it.
 
     Attributes:

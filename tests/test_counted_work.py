@@ -5,6 +5,7 @@ A budget is what there is now and a little more. Whoever needs more of it raises
 
 import gc
 import sys
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 import openai_middleware
 from openai_middleware import OpenAIMiddleware
+from openai_middleware.request.call import CALL_KEY
 from tests.benchmarks.workloads import EVENTS, App, Row, rows, send_requests
 from tests.support.handlers import by_asgi, by_wsgi
 from tests.support.replies import OPERATIONS, saying, send
@@ -151,3 +153,23 @@ def test_nothing_of_a_reply_waits_for_the_garbage_collector(
 ) -> None:
     send(operation, saying("Because", " so."), serve, stream=is_stream)
     assert not left_over()
+
+
+class Tied:
+    """Something that a weak reference can tell to be gone."""
+
+
+@pytest.mark.parametrize("name", ["1 KB, clean", "chat event, clean"])
+def test_the_garbage_collector_finds_what_an_app_ties_to_its_call(name: str) -> None:
+    ties: list[weakref.ref[Tied]] = []
+    inner = App(ROWS[name])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        tied = Tied()
+        ties.append(weakref.ref(tied))
+        scope[CALL_KEY].kwargs.update(tied=tied, send=send, receive=receive)
+        await inner(scope, receive, send)
+
+    send_requests(OpenAIMiddleware(app, prefix="/v1"), ROWS[name], 3)
+    gc.collect()
+    assert [tie() for tie in ties] == [None] * 3

@@ -13,7 +13,7 @@ from openai_middleware.mapping.json_codec import UNDECODABLE, reason_of
 logger = logging.getLogger("openai_middleware")
 
 
-class JSONAnswer(msgspec.Struct, eq=False, gc=False):
+class JSONAnswer(msgspec.Struct, eq=False):
     """See `Answer`.
 
     Args:

@@ -21,7 +21,7 @@ from openai_middleware.request.call import OpenAICall
 _FIRST: Final = re.compile(rb"[ \t\r\n]*([^ \t\r\n])")
 
 
-class JSONReply(JSONAnswer, kw_only=True, eq=False, gc=False):
+class JSONReply(JSONAnswer, kw_only=True, eq=False):
     """A whole JSON answer: a text or plain values that are a reply, or OpenAI's object, turned over where events were
     asked for. See `Answer`.
 

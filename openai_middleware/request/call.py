@@ -125,7 +125,7 @@ class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
         return Headers(self.request_headers)
 
 
-class AppRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class AppRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request as the wrapped app is to see it. Every driver makes the app's request of this, and of nothing else.
 
     Attributes:
