@@ -55,21 +55,23 @@ _NOTHING: Final[Mapping[str, str]] = {}
 class Exchange(msgspec.Struct, eq=False):
     """A request that belongs to the OpenAI API, and the answer to it.
 
+    Drivers and adapters use the first six attributes and the methods. Nobody but `Frontend.open` makes one.
+
     Attributes:
-        route: What the endpoints that match it mean.
-        method: The HTTP method, in capitals.
-        path: The decoded path, relative to where the app is mounted.
-        app_path: The whole path as the app is to see it.
-        mount: The path at which the app is mounted.
-        path_params: The path parameters.
-        query: The query string as it was sent.
-        headers: The request headers that the app sees.
-        content_length: What the request says of the length of its body.
-        request_id: The id of the request: the one that it brings along, else a new one.
         takes_body: Whether the driver reads the request body before `receive`; otherwise it leaves it to the app.
         handler: What answers instead of the app, or None.
         rewrite: What makes another request of the one that `receive` returns, or None.
         store: What keeps the answer, or reads what was kept; or None. It prepares the request before `rewrite` does.
+        mount: The path at which the app is mounted.
+        request_id: The id of the request: the one that it brings along, else a new one.
+        route: What the endpoints that match it mean.
+        method: The HTTP method, in capitals.
+        path: The decoded path, relative to where the app is mounted.
+        app_path: The whole path as the app is to see it.
+        path_params: The path parameters.
+        query: The query string as it was sent.
+        headers: The request headers that the app sees.
+        content_length: What the request says of the length of its body.
         query_params: The query parameters, after `receive`.
         asks_for_stream: Whether the client asks for events, after `receive`.
         call: The call, after `receive`.
@@ -93,6 +95,10 @@ class Exchange(msgspec.Struct, eq=False):
     asks_for_stream: bool = False
     call: OpenAICall | None = None
     _body_reader: BodyReader | None = None
+
+    def __repr__(self) -> str:
+        # Headers and bodies hold secrets often enough.
+        return f"Exchange({self.name!r}, request_id={self.request_id!r})"
 
     @property
     def name(self) -> str:
@@ -199,6 +205,9 @@ class Exchange(msgspec.Struct, eq=False):
             status: The app's status.
             headers: The app's headers.
             identifies: Whether the headers get the request's id.
+
+        Returns:
+            The headers, the very same where they have an id; and the answer, or None where it leaves as it is.
         """
         content_type = encoding = b""
         length: bytes | None = None

@@ -114,7 +114,14 @@ def charset(value: bytes) -> str:
 
 
 def describing(headers: Sequence[Header], body: bytes, left_out: Collection[bytes] = OF_OLD_BYTES) -> list[Header]:
-    """The headers of an answer that had other bytes than `body`: a right Content-Length, nothing of the old bytes."""
+    """The headers of an answer with a right Content-Length.
+
+    Args:
+        headers: The app's headers.
+        body: The bytes that leave.
+        left_out: The names of headers that are wrong of these bytes: what describes the old ones, or nothing where the
+            bytes have always been these.
+    """
     length = str(len(body)).encode()
     described: list[Header] = []
     has_length = False

@@ -50,7 +50,7 @@ def opened(
     left_out = _OF_ENCODING if route.response_mapping is None and route.rewrite is None else _OF_PARTS
     content_type = content_length = request_id = None
     kept = list(headers)
-    unwanted: tuple[Header, ...] = ()
+    unwanted: list[Header] = []
     for header in kept:
         name = header[0]
         if len(name) in _SIZES:
@@ -61,11 +61,13 @@ def opened(
             elif name == CONTENT_LENGTH:
                 content_length = header[1]
             elif name in left_out:
-                unwanted += (header,)
+                unwanted.append(header)
             elif name == REQUEST_ID:
                 request_id = sent_request_id(header[1])
-    for header in unwanted:
-        kept.remove(header)
+    if len(unwanted) == 1:
+        kept.remove(unwanted[0])
+    elif unwanted:
+        kept = [header for header in kept if header[0].lower() not in left_out]
     takes_body = content_type in _OF_JSON or not is_for_the_app(content_type)
     rewrite = route.rewrite
     if rewrite is not None and takes_body:

@@ -165,7 +165,7 @@ class Route(msgspec.Struct, frozen=True):
         includes_url_info: Whether the kwargs hold path and method.
         max_body_size: How many bytes a body may have that is read here.
         digits_of_more: How many digits the length of a larger body has at least.
-        is_plain: Whether the app gets the request as it is: it has no handler, rewrite or store.
+        is_plain: Whether the app gets the request as it is: there is no handler, rewrite or store. Set at last.
     """
 
     name: str
@@ -184,7 +184,7 @@ class Route(msgspec.Struct, frozen=True):
     once: Once = msgspec.field(default_factory=Once)
     includes_url_info: bool = False
     max_body_size: int = sys.maxsize
-    digits_of_more: int = len(str(sys.maxsize))
+    digits_of_more: int = sys.maxsize
     is_plain: bool = False
 
 
@@ -226,6 +226,7 @@ class RouteCompiler:
         self._contract = contract
         self._includes_url_info = includes_url_info
         self._max_body_size = sys.maxsize if max_body_size is None else max_body_size
+        self._digits_of_more = sys.maxsize if max_body_size is None else len(str(max_body_size + 1))
         self._absent_optional: AbsentOptional = absent_optional
         self._extra_fields: ExtraFields = extra_fields
         self._features = features
@@ -256,7 +257,7 @@ class RouteCompiler:
             once=self._once,
             includes_url_info=self._includes_url_info,
             max_body_size=self._max_body_size,
-            digits_of_more=len(str(self._max_body_size + 1)),
+            digits_of_more=self._digits_of_more,
         )
         for feature in self._features:
             route = feature(route)

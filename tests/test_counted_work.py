@@ -16,7 +16,7 @@ import pytest
 
 import openai_middleware
 from openai_middleware import OpenAIMiddleware
-from openai_middleware.request.call import CALL_KEY
+from openai_middleware.request.call import CALL_KEY, UnreadArguments
 from tests.benchmarks.workloads import EVENTS, App, Row, rows, send_requests
 from tests.support.handlers import by_asgi, by_wsgi
 from tests.support.replies import OPERATIONS, saying, send
@@ -96,7 +96,7 @@ def test_a_body_and_its_answer_are_decoded_once_each() -> None:
 
 def test_no_body_is_taken_apart_for_an_app_that_does_not_ask() -> None:
     for name in ("1 KB, clean", "1 KB, field dropped", "chat event, clean"):
-        assert not {"Arguments.get", "decode_body"} & Work(ROWS[name]).calls.keys(), name
+        assert not {"UnreadArguments.get", "decode_body"} & Work(ROWS[name]).calls.keys(), name
 
 
 def test_nothing_that_needs_no_change_is_encoded() -> None:
@@ -153,6 +153,41 @@ def test_nothing_of_a_reply_waits_for_the_garbage_collector(
 ) -> None:
     send(operation, saying("Because", " so."), serve, stream=is_stream)
     assert not left_over()
+
+
+def test_a_body_is_let_go_of_when_it_was_taken_apart() -> None:
+    row = ROWS["1 KB, clean"]
+    inner = App(row)
+    held: list[bool] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope[CALL_KEY].kwargs["model"] == "m"
+        held.append(any(isinstance(owner, UnreadArguments) for owner in gc.get_referrers(row.body)))
+        await inner(scope, receive, send)
+
+    send_requests(OpenAIMiddleware(app, prefix="/v1"), row, 1)
+    assert held == [False]
+
+
+def test_headers_that_are_left_out_are_looked_for_once() -> None:
+    frontend = OpenAIMiddleware(App(ROWS["1 KB, clean"]), prefix="/v1").frontend
+    headers = [(b"accept-encoding", b"gzip"), (b"x-own", b"1")] * 1000
+    looks: Counter[str] = Counter()
+
+    def count(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "c_call":
+            looks[argument.__qualname__] += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        exchange = frontend.open("POST", "/v1/chat/completions", b"", headers)
+    finally:
+        sys.setprofile(before)
+    assert exchange is not None
+    assert set(exchange.headers) == {(b"x-own", b"1")}
+    assert looks["list.remove"] <= 1
+    assert looks.total() <= 6 * len(headers)
 
 
 class Tied:

@@ -13,7 +13,7 @@ from starlette.routing import Mount, Route
 from openai_middleware import APIHandlerAction, APIHandlerConfig, OpenAIEndpoint, OpenAIMiddleware, contract
 from openai_middleware.frontend import Frontend
 from openai_middleware.request.call import CALL_KEY
-from tests.support.drivers import App, Sent, http_scope, mappings, request
+from tests.support.drivers import JSON_HEADERS, App, Sent, http_scope, mappings, request
 
 ALLOW, FORBID = APIHandlerAction.ALLOW, APIHandlerAction.FORBID
 
@@ -835,6 +835,7 @@ async def test_absent_optional_fields_are_left_out_or_null(options: dict[str, An
         ({}, b"1", [(b"content-length", b"67108864")], False),
         ({}, b"1", [(b"content-length", b"67108865")], True),
         ({"max_body_size": None}, b"1", [(b"content-length", b"67108865")], False),
+        ({"max_body_size": None}, b"1", [(b"content-length", b"9" * 30)], False),
     ],
 )
 async def test_only_larger_bodies_than_max_body_size_get_413(  # E2
@@ -896,3 +897,17 @@ def test_an_exchange_has_one_reader_for_its_body() -> None:  # E2
     exchange.body_reader.feed(b"}")
 
     assert exchange.body_reader.end() == b"{}"
+
+
+def test_nothing_that_a_debugger_shows_of_a_request_holds_its_secrets() -> None:
+    headers = [(b"authorization", b"Bearer secret"), (b"x-request-id", b"mine")]
+    exchange = Frontend(["chat_completions"], "/v1").open("POST", "/v1/chat/completions", b"", headers)
+    assert exchange is not None
+    received = exchange.receive(b'{"model": "m", "messages": [{"role": "user", "content": "secret"}]}')
+    answer = exchange.answer(200, [*JSON_HEADERS, (b"set-cookie", b"secret")])
+    assert answer is not None
+    answer.feed(b'{"id": "secret"}')
+
+    for told in map(repr, (exchange, received, received.call, answer)):
+        assert "secret" not in told
+        assert "mine" in told

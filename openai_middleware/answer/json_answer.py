@@ -21,7 +21,7 @@ class JSONAnswer(msgspec.Struct, eq=False):
         mapping: What becomes of the document.
         headers: The app's headers.
         request_id: The id of the request, for the log.
-        length: The app's Content-Length; None where it gives none, empty where it gives several.
+        length: The app's Content-Length when the answer began; None where it gave none, empty where it gave several.
     """
 
     name: str
@@ -33,6 +33,10 @@ class JSONAnswer(msgspec.Struct, eq=False):
     is_changed: bool = False
     is_complete: bool = False
     chunks: list[bytes] = msgspec.field(default_factory=list)
+
+    def __repr__(self) -> str:
+        # Headers and bodies hold secrets often enough.
+        return f"{type(self).__name__}({self.name!r}, request_id={self.request_id!r})"
 
     @property
     def has_started(self) -> bool:

@@ -25,8 +25,9 @@ class Outgoing:
     collecting  a start of a whole answer that is mapped   its body is kept back until it is complete
     streaming   a start of a stream that is mapped         goes through the answer; the start leaves with the first
                                                            bytes
-    ending      the last body of a stream that does not    kept back, until the app has returned, failed, or waits
-                say itself that it is over                 for the client: frameworks end bodies before they raise
+    ending      the last body of a stream that does not    leaves after that body, which is kept back until then,
+                say itself that it is over                 or until the app has returned, failed, or waits for the
+                                                           client: frameworks end bodies before they raise
     passing     any other start; a file; an answer's end   leaves as it is
     replaced    an error in the place of the answer        goes nowhere
 
@@ -67,7 +68,7 @@ class Outgoing:
         # The state: what takes the app's next message. It is no bound method, which would hold this in turn.
         self._take: Callable[[Outgoing, Message], Awaitable[None]] = _WAITING
         self._answer: Answer | None = None
-        # The same in the middle of a stream.
+        # The same while the app is in the middle of a stream: `send` takes a shorter way then.
         self._stream: Answer | None = None
         self._held: list[Message] | None = None
         self._last: Message | None = None
@@ -152,12 +153,12 @@ class Outgoing:
         # ASGI allows any iterable; one that can be read only once is read here.
         given = given if isinstance(given, (list, tuple)) else list(given)
         status = message["status"]
-        self._held = [message]
         if status == 500 and isinstance(sys.exc_info()[1], OpenAIError) and not message.get("trailers"):
-            self._headers = self._exchange.identified(given)
+            self._held, self._headers = [message], self._exchange.identified(given)
             self._take, self.is_withholding = _SUSPENDED, True
             return _nothing()
-        self._headers, answer = self._exchange.begin(status, given)
+        headers, answer = self._exchange.begin(status, given)
+        self._held, self._headers = [message], headers
         if answer is None:
             return self._forward(self._released())
         self._answer, self._take = answer, _STREAMING if answer.is_stream else _COLLECTING

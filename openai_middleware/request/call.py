@@ -45,9 +45,9 @@ class UnreadArguments(msgspec.Struct):
 
     Attributes:
         mapping: What has taken the body by `RequestMapping.asks_for_stream`.
-        body: The body.
+        body: The body; empty once it was taken apart, since a stream may last for hours.
         url_info: The arguments that do not come from it.
-        found: See `Arguments`; None until somebody has asked. A race of two threads takes the body apart twice.
+        found: See `Arguments`; None until somebody has asked.
     """
 
     mapping: RequestMapping
@@ -61,11 +61,15 @@ class UnreadArguments(msgspec.Struct):
         Raises:
             BadRequestError: A number in the body is out of range.
         """
-        if self.found is None:
-            decoded = decode_body(self.body, is_json=True)
+        # In this order: where another thread has let go of the body, it has set `found` before. A race of two takes the
+        # body apart twice.
+        body, found = self.body, self.found
+        if found is None:
+            decoded = decode_body(body, is_json=True)
             body_params = self.mapping.extract(decoded)
-            self.found = decoded, body_params, {**body_params, **self.url_info}
-        return self.found
+            found = self.found = decoded, body_params, {**body_params, **self.url_info}
+            self.body = b""
+        return found
 
 
 class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +102,10 @@ class OpenAICall(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
     request_id: str = ""
     delivery: Delivery = msgspec.field(default_factory=Delivery)
+
+    def __repr__(self) -> str:
+        # Headers and bodies hold secrets often enough.
+        return f"OpenAICall({self.operation!r}, {self.method!r}, {self.path!r}, request_id={self.request_id!r})"
 
     @property
     def body(self) -> Any:
@@ -146,6 +154,9 @@ class AppRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes | None
     raw_path: bytes | None = None
     query: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"AppRequest({self.method!r}, {self.path!r}, call={self.call!r})"
 
 
 def call_in(carrier: Mapping[str, Any], request: str, remedy: str) -> OpenAICall:

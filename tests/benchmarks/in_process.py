@@ -82,7 +82,7 @@ def parts(rounds: int) -> dict[str, float]:
     exchange = opened()
 
     def answered() -> None:
-        answer = exchange.answer(200, exchange.identified(headers))
+        _, answer = exchange.begin(200, headers)
         assert answer is not None
         answer.feed(row.parts[0])
         answer.finish()

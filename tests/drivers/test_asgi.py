@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from openai_middleware import OpenAIMiddleware
-from openai_middleware.errors import NotFoundError
+from openai_middleware.errors import BadRequestError, NotFoundError
 from tests.support.drivers import (
     JSON_HEADERS,
     App,
@@ -713,3 +713,31 @@ async def test_second_start_is_refused_while_the_first_is_kept_back(headers: lis
         await request(endpoint(app, gives=GIVES), "POST", "/run", sent=sent)
 
     assert sent.messages == []
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        [start(500, [(b"content-type", b"text/html"), (b"x-own", b"1")]), part(b"page")],
+        [{"type": "http.response.pathsend", "path": "/file"}],
+    ],
+)
+async def test_start_of_an_answer_that_has_no_form_is_as_if_it_had_not_been_sent(
+    following: list[Message],
+) -> None:  # O8
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await read_body(receive)
+        with pytest.raises(BadRequestError, match="out of range"):
+            await send(start(200, PLAIN))
+        for message in following:
+            await send(message)
+
+    body, headers = b'{"model": "m", "messages": [], "temperature": 1e999}', [(b"x-request-id", b"mine")]
+    sent = Sent()
+    await request(OpenAIMiddleware(app, prefix="/v1"), "POST", "/v1/chat/completions", body, headers=headers, sent=sent)
+
+    kinds = [message["type"] for message in following]
+    assert [message["type"] for message in sent.messages] == kinds
+    assert [message["headers"] for message in sent.starts] == [
+        [*message["headers"], *headers] for message in following if "headers" in message
+    ]
