@@ -94,7 +94,7 @@ def main() -> None:
         _head(),
         _goals(table),
         _sizes(sizes),
-        _floor(table, steps_of_a_request, around),
+        _floor(steps_of_a_request, around),
         _replies(replied),
         _rewrites(rewritten, unit),
         _stored(stored, by_size, *sizes_of_stores),
@@ -154,7 +154,7 @@ def _sizes(sizes: dict[str, float]) -> str:
     return _table(["", "", "goal", "reached"], rows)
 
 
-def _floor(table: dict[str, float], steps: dict[str, float], around: tuple[float, float]) -> str:
+def _floor(steps: dict[str, float], around: tuple[float, float]) -> str:
     alone, within = around
     return f"""## What it is made of
 
